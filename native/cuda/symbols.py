@@ -20,7 +20,7 @@ The file's layout:
 
     [real]                          # as the CUDA documentation says, within what the note restricts
     cudaMalloc = ""
-    [answer]                        # does nothing; its fixed answer, named in the note, is true of a virtual GPU
+    [answer]                        # does nothing; its fixed answer (see note) is true of a virtual GPU
     cudaProfilerStart = "no profiler is attached"
     [refused]                       # generated stub: one log line, then `unsupported_code`; the note says why
     cudaGraphicsMapResources = "no graphics"
@@ -220,7 +220,7 @@ def document(libraries: list[Library]) -> str:
         "",
         "- **real**: behaves as the CUDA documentation says; a note names restrictions.",
         "- **answer**: does nothing, and its fixed answer is true of a virtual GPU.",
-        "- **refused**: returns the library's own \"not supported\" error and writes a line to the session's log.",
+        '- **refused**: returns the library\'s "not supported" error and writes a line to the session log.',
         "",
         "| library | SONAME | real | answer | refused |",
         "| --- | --- | ---: | ---: | ---: |",
