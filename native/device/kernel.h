@@ -49,6 +49,7 @@ struct Effect {
 struct ParamLayout {
     bool known = false;
     std::vector<uint32_t> bytes;  // size of each parameter, in order
+    std::vector<uint32_t> offsets;  // of each parameter in the argument buffer; empty where unknown
 };
 
 struct KernelAttributes {

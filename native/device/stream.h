@@ -2,6 +2,7 @@
 // (copies, control-plane effects) happens in program order at submission, which is one legal order; *when* it is done is virtual time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -29,9 +30,10 @@ class Stream {
     uint64_t id() const { return id_; }
     bool is_default() const { return default_; }
 
+    static constexpr uint32_t live_magic = 0x5354524d;
+
   private:
     friend struct StreamAccess;  // device/stream.cpp and its neighbours
-    uint32_t magic_;
     int device_ = 0;
     int priority_ = 0;
     unsigned flags_ = 0;
@@ -42,6 +44,7 @@ class Stream {
     std::atomic<int64_t> tail_ns_{0};
     std::shared_ptr<Capture> capture_;
     std::vector<GraphNode*> capture_tail_;  // the nodes that the next captured work depends on
+    std::atomic<int> pending_host_calls_{0};
 };
 
 class Event;

@@ -1,0 +1,15 @@
+// Virtual time as the device model needs it. With librevati_clock.so preloaded it is the group's virtual clock; without it, real time.
+#pragma once
+
+#include <cstdint>
+
+namespace revati::device {
+
+// Nanoseconds on the CLOCK_MONOTONIC base.
+int64_t now_ns();
+// Blocks the calling thread until `deadline_ns`. `rank` breaks ties between equal deadlines (lower first).
+void wait_until_ns(int64_t deadline_ns, uint32_t rank);
+// A look at the device that found it busy: costs host time, so that polling loops make progress in virtual time.
+void charge_poll();
+
+}  // namespace revati::device
