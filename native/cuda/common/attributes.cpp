@@ -1,225 +1,318 @@
 #include "cuda/common/attributes.h"
 
-#include <cuda.h>
-
+#include <algorithm>
 #include <cstdio>
 
 #include "device/device.h"
-#include "device/log.h"
+#include "device/memory.h"
 
 namespace revati::cuda {
 namespace {
 
 using device::GpuSpec;
+using device::Status;
 
-// Answers that are the same on every GPU since compute capability 8.0: "Technical Specifications per Compute Capability" of the CUDA C++
-// Programming Guide, and what deviceQuery prints.
-struct Constant {
+struct FixedAttribute {
     int attribute;
     int value;
 };
 
-constexpr Constant constants[] = {
-    {CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X, 2147483647},
-    {CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y, 65535},
-    {CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z, 65535},
-    {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X, 1024},
-    {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y, 1024},
-    {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z, 64},
-    {CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY, 65536},
-    {CU_DEVICE_ATTRIBUTE_MAX_PITCH, 2147483647},
-    {CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT, 512},
-    {CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT, 32},
-    {CU_DEVICE_ATTRIBUTE_SURFACE_ALIGNMENT, 512},
-    {CU_DEVICE_ATTRIBUTE_GPU_OVERLAP, 1},
-    {CU_DEVICE_ATTRIBUTE_KERNEL_EXEC_TIMEOUT, 0},
-    {CU_DEVICE_ATTRIBUTE_INTEGRATED, 0},
-    {CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY, 1},
-    {CU_DEVICE_ATTRIBUTE_COMPUTE_MODE, CU_COMPUTEMODE_DEFAULT},
-    {CU_DEVICE_ATTRIBUTE_CONCURRENT_KERNELS, 1},
-    {CU_DEVICE_ATTRIBUTE_ECC_ENABLED, 1},
-    {CU_DEVICE_ATTRIBUTE_TCC_DRIVER, 0},
-    {CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING, 1},
-    {CU_DEVICE_ATTRIBUTE_STREAM_PRIORITIES_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_GLOBAL_L1_CACHE_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_LOCAL_L1_CACHE_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY, 1},
-    {CU_DEVICE_ATTRIBUTE_MULTI_GPU_BOARD, 0},
-    {CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS, 0},
-    {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES, 0},
-    {CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST, 0},
-    {CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, 1},
-    {CU_DEVICE_ATTRIBUTE_COMPUTE_PREEMPTION_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM, 1},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_MEM_OPS_V1, 0},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS_V1, 0},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR_V1, 0},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, 1},
-    {CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR, 1},
-    {CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, 1},
-    {CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH, 0},
-    {CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES, 0},
-    {CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_WIN32_HANDLE_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_WIN32_KMT_HANDLE_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED, 1},
-    {CU_DEVICE_ATTRIBUTE_NUMA_CONFIG, CU_DEVICE_NUMA_CONFIG_NONE},
-    {CU_DEVICE_ATTRIBUTE_NUMA_ID, -1},
-    {CU_DEVICE_ATTRIBUTE_MPS_ENABLED, 0},
-    // The virtual machine has no NUMA nodes of its own, and the emulating host's are not the target's.
-    {CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, -1},
-    // What we do not implement we do not offer, even where the real GPU would: the caller then takes its other path.
-    {CU_DEVICE_ATTRIBUTE_GENERIC_COMPRESSION_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_SPARSE_CUDA_ARRAY_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_TIMELINE_SEMAPHORE_INTEROP_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS, 0},
-    {CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING, 0},
-    {CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, CU_MEM_HANDLE_TYPE_NONE},
-    {CU_DEVICE_ATTRIBUTE_DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_FABRIC_SUPPORTED, 0},
-    {CU_DEVICE_ATTRIBUTE_UNIFIED_FUNCTION_POINTERS, 0},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_WIDTH, 131072},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_WIDTH, 131072},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_HEIGHT, 65536},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_WIDTH, 16384},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_HEIGHT, 16384},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_DEPTH, 16384},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LAYERED_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LAYERED_HEIGHT, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LAYERED_LAYERS, 2048},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LAYERED_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LAYERED_LAYERS, 2048},
-    {CU_DEVICE_ATTRIBUTE_CAN_TEX2D_GATHER, 1},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_GATHER_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_GATHER_HEIGHT, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_WIDTH_ALTERNATE, 8192},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_HEIGHT_ALTERNATE, 8192},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_DEPTH_ALTERNATE, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURECUBEMAP_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURECUBEMAP_LAYERED_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURECUBEMAP_LAYERED_LAYERS, 2046},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE1D_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE2D_WIDTH, 131072},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE2D_HEIGHT, 65536},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE3D_WIDTH, 16384},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE3D_HEIGHT, 16384},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE3D_DEPTH, 16384},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE1D_LAYERED_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE1D_LAYERED_LAYERS, 2048},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE2D_LAYERED_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE2D_LAYERED_HEIGHT, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE2D_LAYERED_LAYERS, 2048},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACECUBEMAP_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACECUBEMAP_LAYERED_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACECUBEMAP_LAYERED_LAYERS, 2046},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LINEAR_WIDTH, 268435456},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LINEAR_WIDTH, 131072},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LINEAR_HEIGHT, 65000},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LINEAR_PITCH, 2097120},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_MIPMAPPED_WIDTH, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_MIPMAPPED_HEIGHT, 32768},
-    {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_MIPMAPPED_WIDTH, 32768},
+// The same on every GPU from compute capability 8.0 on (CUDA programming guide, table of technical
+// specifications).
+constexpr FixedAttribute fixed_attributes[] = {
+    {2, max_block_dim[0]},
+    {3, max_block_dim[1]},
+    {4, max_block_dim[2]},
+    {5, max_grid_dim[0]},
+    {6, max_grid_dim[1]},
+    {7, max_grid_dim[2]},
+    {9, total_constant_bytes},
+    {11, 2147483647},  // max pitch
+    {14, 512},         // texture alignment
+    {15, 1},           // GPU overlap
+    {17, 0},           // kernel time-out
+    {18, 0},           // integrated
+    {19, 1},           // can map host memory
+    {20, 0},           // compute mode: default
+    {21, 131072},
+    {22, 131072},
+    {23, 65536},
+    {24, 16384},
+    {25, 16384},
+    {26, 16384},  // textures
+    {27, 32768},
+    {28, 32768},
+    {29, 2048},
+    {30, 512},  // surface alignment
+    {31, 1},    // concurrent kernels
+    {32, 1},    // ECC
+    {34, 0},    // PCI device
+    {35, 0},    // TCC driver
+    {41, 1},    // unified addressing
+    {42, 32768},
+    {43, 2048},
+    {44, 1},
+    {45, 32768},
+    {46, 32768},
+    {47, 8192},
+    {48, 8192},
+    {49, 32768},
+    {50, 0},   // PCI domain
+    {51, 32},  // texture pitch alignment
+    {52, 32768},
+    {53, 32768},
+    {54, 2046},
+    {55, 32768},
+    {56, 131072},
+    {57, 65536},
+    {58, 16384},
+    {59, 16384},
+    {60, 16384},
+    {61, 32768},
+    {62, 2048},
+    {63, 32768},
+    {64, 32768},
+    {65, 2048},
+    {66, 32768},
+    {67, 32768},
+    {68, 2046},
+    {69, 268435456},
+    {70, 131072},
+    {71, 65000},
+    {72, 2097120},
+    {73, 32768},
+    {74, 32768},
+    {77, 32768},
+    {78, 1},
+    {79, 1},
+    {80, 1},
+    {83, 1},  // managed memory
+    {84, 0},
+    {85, 0},  // multi-GPU board
+    {86, 0},  // host native atomics
+    {88, 0},  // pageable memory access
+    {89, 1},  // concurrent managed access
+    {90, 1},  // compute preemption
+    {91, 1},  // host pointer for registered memory
+    {92, 0},
+    {93, 0},
+    {94, 0},  // stream memory operations, first version: withdrawn in CUDA 12
+    {95, 1},  // cooperative launch
+    {96, 0},  // cooperative multi-device launch: withdrawn
+    {98, 1},  // flush of remote writes
+    {99, 1},  // host registration
+    {100, 0},
+    {101, 0},
+    {102, 1},  // virtual memory management
+    {103, 1},  // export to POSIX file descriptors
+    {104, 0},
+    {105, 0},
+    {107, 0},  // compressible memory
+    {110, 0},  // GPUDirect RDMA with VMM: there is no network card that could reach virtual memory
+    {112, 1},
+    {113, 0},
+    {114, 0},  // timeline semaphores
+    {115, 1},  // memory pools
+    {116, 0},
+    {117, 0},
+    {118, 0},  // GPUDirect RDMA
+    {119, 0},  // sharing of memory pools
+    {121, 0},
+    {122, 0},
+    {123, 0},  // stream memory operations
+    {124, 0},  // DMA-BUF
+    {125, 1},  // IPC events
+    {127, 0},  // tensor maps on this architecture: see below
+    {128, 0},  // fabric handles
+    {129, 1},  // unified function pointers
+    {130, 0},  // NUMA configuration: none
+    {131, -1},
+    {133, 0},  // MPS
+    {134, -1},
+    {135, 0},
+    {138, 0},
+    {140, 0},
+    {141, 0},
+    {142, 0},
+    {143, 0},
+    {144, 0},
+    {145, 0},
+    {147, 0},
 };
 
-bool from_constants(int attribute, int* value) {
-    for (const Constant& constant : constants) {
-        if (constant.attribute == attribute) {
-            *value = constant.value;
-            return true;
-        }
-    }
-    return false;
+int precision_ratio(const GpuSpec& spec) {
+    if (spec.fp64_flops <= 0) return 1;
+    return std::max(1, static_cast<int>(spec.fp32_flops / spec.fp64_flops + 0.5));
 }
 
-// Double-precision units are a half of the single-precision ones on 8.0, 9.0 and 10.0, and a 64th elsewhere ("Throughput of Native
-// Arithmetic Instructions" of the CUDA C++ Programming Guide).
-int single_to_double_ratio(const GpuSpec& spec) {
-    return spec.compute_minor == 0 && spec.compute_major <= 10 ? 2 : 64;
+int pci_bus_of(int device) {
+    char text[16];
+    device::device_pci_bus_id(device::physical_index(device), text, sizeof text);
+    unsigned domain = 0, bus = 0;
+    sscanf(text, "%x:%x", &domain, &bus);
+    return static_cast<int>(bus);
 }
 
-bool from_resources(int attribute, const GpuSpec& spec, int* value) {
+// Attributes that differ from GPU to GPU.
+bool spec_attribute(int attribute, int device, int* value) {
+    const GpuSpec& spec = device::gpu();
+    const bool hopper = spec.compute_major >= 9;
     switch (attribute) {
-        case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = spec.max_threads_per_block; return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK:
+        case 1:
+            *value = spec.max_threads_per_block;
+            return true;
+        case 8:
             *value = static_cast<int>(spec.shared_per_block_bytes);
             return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
-            *value = static_cast<int>(spec.shared_per_block_optin_bytes);
+        case 10:
+            *value = spec.warp_size;
             return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR:
+        case 12:
+            *value = spec.registers_per_block;
+            return true;
+        case 13:
+            *value = static_cast<int>(spec.clock_khz);
+            return true;
+        case 16:
+            *value = spec.sm_count;
+            return true;
+        case 33:
+            *value = pci_bus_of(device);
+            return true;
+        case 36:
+            *value = static_cast<int>(spec.memory_clock_khz);
+            return true;
+        case 37:
+            *value = spec.memory_bus_bits;
+            return true;
+        case 38:
+            *value = static_cast<int>(spec.l2_bytes);
+            return true;
+        case 39:
+            *value = spec.max_threads_per_sm;
+            return true;
+        case 40:
+            *value = spec.async_engines;
+            return true;
+        case 75:
+            *value = spec.compute_major;
+            return true;
+        case 76:
+            *value = spec.compute_minor;
+            return true;
+        case 81:
             *value = static_cast<int>(spec.shared_per_sm_bytes);
             return true;
-        case CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK:
-            *value = static_cast<int>(spec.shared_reserved_per_block_bytes);
+        case 82:
+            *value = spec.registers_per_sm;
             return true;
-        case CU_DEVICE_ATTRIBUTE_WARP_SIZE: *value = spec.warp_size; return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK: *value = spec.registers_per_block; return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR: *value = spec.registers_per_sm; return true;
-        case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = spec.sm_count; return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR: *value = spec.max_threads_per_sm; return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR: *value = spec.max_blocks_per_sm; return true;
-        case CU_DEVICE_ATTRIBUTE_ASYNC_ENGINE_COUNT: *value = spec.async_engines; return true;
-        case CU_DEVICE_ATTRIBUTE_CLOCK_RATE: *value = static_cast<int>(spec.clock_khz); return true;
-        case CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE: *value = static_cast<int>(spec.memory_clock_khz); return true;
-        case CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH: *value = spec.memory_bus_bits; return true;
-        case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE: *value = static_cast<int>(spec.l2_bytes); return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_PERSISTING_L2_CACHE_SIZE:
+        case 87:
+            *value = precision_ratio(spec);
+            return true;
+        case 97:
+            *value = static_cast<int>(spec.shared_per_block_optin_bytes);
+            return true;
+        case 106:
+            *value = spec.max_blocks_per_sm;
+            return true;
+        case 108:
             *value = static_cast<int>(spec.persisting_l2_max_bytes);
             return true;
-        case CU_DEVICE_ATTRIBUTE_MAX_ACCESS_POLICY_WINDOW_SIZE:
+        case 109:
             *value = static_cast<int>(spec.access_policy_window_max_bytes);
             return true;
-        default: return false;
-    }
-}
-
-bool from_architecture(int attribute, const GpuSpec& spec, int* value) {
-    switch (attribute) {
-        case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = spec.compute_major; return true;
-        case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = spec.compute_minor; return true;
-        case CU_DEVICE_ATTRIBUTE_SINGLE_TO_DOUBLE_PRECISION_PERF_RATIO:
-            *value = single_to_double_ratio(spec);
+        case 111:
+            *value = static_cast<int>(spec.shared_reserved_per_block_bytes);
             return true;
-        case CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH: *value = spec.max_cluster_blocks > 0; return true;
-        case CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED: *value = spec.compute_major >= 9; return true;
-        case CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT: *value = spec.compute_major >= 9 ? 4 : 1; return true;
-        case CU_DEVICE_ATTRIBUTE_MULTICAST_SUPPORTED: *value = spec.multicast; return true;
-        default: return false;
+        case 120:
+            *value = spec.max_cluster_blocks > 0;
+            return true;
+        case 126:
+            *value = hopper ? 4 : 1;
+            return true;  // memory synchronisation domains
+        case 127:
+            *value = hopper;
+            return true;  // tensor maps
+        case 132:
+            *value = spec.multicast;
+            return true;
+        default:
+            return false;
     }
 }
 
-bool from_position(int attribute, int device, int* value) {
-    char text[32];
-    unsigned domain = 0, bus = 0, slot = 0;
-    device::device_pci_bus_id(device::physical_index(device), text, sizeof text);
-    if (std::sscanf(text, "%x:%x:%x", &domain, &bus, &slot) != 3) return false;
-    switch (attribute) {
-        case CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID: *value = static_cast<int>(domain); return true;
-        case CU_DEVICE_ATTRIBUTE_PCI_BUS_ID: *value = static_cast<int>(bus); return true;
-        case CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID: *value = static_cast<int>(slot); return true;
-        case CU_DEVICE_ATTRIBUTE_MULTI_GPU_BOARD_GROUP_ID: *value = device::physical_index(device); return true;
-        default: return false;
-    }
+int round_up(int value, int unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+int shared_bytes_of_block(const device::KernelAttributes& kernel, std::size_t dynamic_bytes) {
+    constexpr int allocation_unit = 128;
+    const auto requested = static_cast<int>(kernel.shared_static_bytes + dynamic_bytes);
+    return round_up(requested, allocation_unit) +
+           static_cast<int>(device::gpu().shared_reserved_per_block_bytes);
 }
 
 }  // namespace
 
-bool device_attribute(int cuda_attribute, int device, int* value) {
-    const GpuSpec& spec = device::gpu();
-    if (from_resources(cuda_attribute, spec, value) || from_architecture(cuda_attribute, spec, value) ||
-        from_constants(cuda_attribute, value) || from_position(cuda_attribute, device, value)) {
-        return true;
+Status device_attribute(int attribute, int device, int* value) {
+    if (value == nullptr) return Status::invalid_value;
+    if (spec_attribute(attribute, device, value)) return Status::ok;
+    for (const FixedAttribute& fixed : fixed_attributes) {
+        if (fixed.attribute != attribute) continue;
+        *value = fixed.value;
+        return Status::ok;
     }
-    device::log_once("device attribute %d is unknown: answered with \"invalid value\"", cuda_attribute);
-    return false;
+    return Status::invalid_value;
+}
+
+int resident_blocks(const device::KernelAttributes& kernel, int block_threads,
+                    std::size_t dynamic_shared_bytes) {
+    const GpuSpec& spec = device::gpu();
+    if (block_threads <= 0 ||
+        block_threads > std::min(kernel.max_threads_per_block, spec.max_threads_per_block))
+        return 0;
+    if (dynamic_shared_bytes > static_cast<std::size_t>(spec.shared_per_sm_bytes)) return 0;
+    const int warps = round_up(block_threads, spec.warp_size) / spec.warp_size;
+    int blocks = std::min(spec.max_blocks_per_sm, spec.max_threads_per_sm / spec.warp_size / warps);
+    const int shared = shared_bytes_of_block(kernel, dynamic_shared_bytes);
+    if (shared > 0) blocks = std::min(blocks, static_cast<int>(spec.shared_per_sm_bytes) / shared);
+    if (kernel.registers > 0) {
+        // Registers are handed out to warps in units of 256, and each of the four partitions of a
+        // multiprocessor has a quarter of them.
+        constexpr int unit = 256, partitions = 4;
+        const int of_warp = round_up(kernel.registers * spec.warp_size, unit);
+        const int warps_per_partition = spec.registers_per_sm / partitions / of_warp;
+        blocks = std::min(blocks, warps_per_partition * partitions / warps);
+    }
+    return std::max(blocks, 0);
+}
+
+std::size_t dynamic_shared_for(const device::KernelAttributes& kernel, int blocks) {
+    const GpuSpec& spec = device::gpu();
+    const auto share = spec.shared_per_sm_bytes / std::max(blocks, 1) - spec.shared_reserved_per_block_bytes;
+    const auto limit = std::min(share, spec.shared_per_block_optin_bytes) - kernel.shared_static_bytes;
+    return limit > 0 ? static_cast<std::size_t>(limit) : 0;
+}
+
+int resident_clusters(const device::KernelAttributes& kernel, int block_threads,
+                      std::size_t dynamic_shared_bytes, int cluster_blocks) {
+    if (cluster_blocks <= 0 || cluster_blocks > device::gpu().max_cluster_blocks) return 0;
+    return resident_blocks(kernel, block_threads, dynamic_shared_bytes) * device::gpu().sm_count /
+           cluster_blocks;
+}
+
+Status check_geometry(const device::KernelAttributes& kernel, const device::Dim3& grid,
+                      const device::Dim3& block, std::size_t dynamic_shared_bytes, bool* too_large) {
+    *too_large = false;
+    const uint64_t threads = static_cast<uint64_t>(block.x) * block.y * block.z;
+    if (threads == 0 || grid.x == 0 || grid.y == 0 || grid.z == 0) return Status::invalid_value;
+    if (threads > 1024 || block.z > 64 || grid.x > 2147483647u || grid.y > 65535 || grid.z > 65535)
+        return Status::invalid_value;
+    *too_large = true;
+    if (threads > static_cast<uint64_t>(kernel.max_threads_per_block)) return Status::invalid_value;
+    if (dynamic_shared_bytes > static_cast<std::size_t>(kernel.max_dynamic_shared_bytes))
+        return Status::invalid_value;
+    return Status::ok;
 }
 
 }  // namespace revati::cuda
