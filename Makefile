@@ -1,0 +1,31 @@
+# The two commands of the README are `make demo` and `make test`; both go through `make setup`.
+.PHONY: help setup demo test test-unit bench lint format clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:  ## .venv with vLLM, Revati and the tools for development
+	@scripts/setup.sh
+
+demo: setup  ## llama-3.1-8b on one virtual H200, 100 requests; result in out/demo
+	@scripts/demo.sh
+
+test: setup  ## every test, the ones that run the real vLLM included
+	@scripts/test.sh
+
+test-unit: setup  ## the quick tests only
+	@scripts/test.sh -m "not vllm"
+
+bench: setup  ## what the virtual GPU costs
+	@scripts/bench.sh
+
+lint: setup  ## ruff, mypy, clang-format
+	@scripts/lint.sh
+
+format:  ## rewrite sources in the project's format
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+	@git ls-files '*.h' '*.cpp' '*.c' | xargs .venv/bin/clang-format -i
+
+clean:  ## remove what was built (not .venv)
+	@rm -rf build out

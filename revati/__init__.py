@@ -1,0 +1,17 @@
+"""Run unmodified LLM serving frameworks on virtual GPUs and see how they would perform.
+
+    with revati.Emulation(gpu="h200-sxm", gpus=2) as emulation:
+        emulation.run(["python", "-c", "import torch; print(torch.cuda.get_device_name())"])
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from revati.emulation import Emulation
+from revati.errors import RevatiError
+
+try:
+    __version__ = version("revati")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0.0.0"
+
+__all__ = ["Emulation", "RevatiError", "__version__"]

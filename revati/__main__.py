@@ -1,0 +1,5 @@
+"""`python -m revati`."""
+
+from revati.cli import main
+
+main()

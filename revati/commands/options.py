@@ -1,0 +1,28 @@
+"""Options that several sub-commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from revati.emulation import DEFAULT_GPU
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def gpu_options(function: F) -> F:
+    """`--gpu NAME --gpus N`."""
+    function = click.option(
+        "--gpus", type=int, default=1, show_default=True, metavar="N", help="How many GPUs the machine has."
+    )(function)
+    return click.option(
+        "--gpu", default=DEFAULT_GPU, show_default=True, metavar="NAME", help="GPU model; see `revati gpus list`."
+    )(function)
+
+
+def out_option(help_text: str) -> Callable[[F], F]:
+    """`--out DIR`."""
+    return click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help=help_text)

@@ -1,0 +1,122 @@
+"""Virtual GPUs as a context manager: what the command line and every tool above it stand on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from revati import catalogue
+from revati.errors import UsageError
+from revati.launcher import environment
+from revati.launcher.process import SupervisedProcess
+from revati.launcher.session import Session
+
+DEFAULT_GPU = "h200-sxm"
+MAX_GPUS = 16
+
+
+class Emulation:
+    """A group of commands that share the same virtual GPUs.
+
+    Example:
+        with revati.Emulation(gpu="h200-sxm", gpus=2) as emulation:
+            code = emulation.run(["python", "train.py"])
+
+    Leaving the block ends every command and all that they started, and removes what the session kept in memory.
+    """
+
+    def __init__(self, gpu: str = DEFAULT_GPU, gpus: int = 1) -> None:
+        """Describes the GPUs; nothing is made before the block is entered.
+
+        Args:
+            gpu: A name from `revati gpus list`.
+            gpus: How many of them, all alike.
+
+        Raises:
+            UsageError: An unknown GPU, or an impossible number of them.
+        """
+        if not 1 <= gpus <= MAX_GPUS:
+            raise UsageError(f"{gpus} GPUs asked for; choose from 1 to {MAX_GPUS}.")
+        try:
+            self.gpu = catalogue.get(gpu)
+        except catalogue.UnknownGpuError as error:
+            raise UsageError(str(error.args[0] if error.args else error)) from None
+        self.gpu_name = gpu
+        self.gpus = gpus
+        self._session: Session | None = None
+        self._processes: list[SupervisedProcess] = []
+
+    def __enter__(self) -> Self:
+        self._session = Session.create(self.gpu.device_conf(self.gpus))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def session(self) -> Session:
+        """The session directory; only inside the block."""
+        if self._session is None:
+            raise RuntimeError("an Emulation is used as a context manager: with Emulation(...) as emulation: ...")
+        return self._session
+
+    def launch(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = None,
+        stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
+        own_group: bool = True,
+    ) -> SupervisedProcess:
+        """Starts a command that sees the virtual GPUs.
+
+        Args:
+            argv: The command.
+            env: The environment to start from; this process's by default.
+            cwd: Its working directory.
+            stdin: As for `subprocess.Popen`, like the next two.
+            stdout: See `stdin`.
+            stderr: See `stdin`.
+            own_group: False for a command that shall own the terminal.
+
+        Raises:
+            RevatiError: It cannot run on virtual GPUs, or there is no such command.
+        """
+        base = dict(os.environ if env is None else env)
+        target = environment.inspect(argv, base)
+        process = SupervisedProcess(
+            argv,
+            environment.compose(target, self.session, self.gpu_name, base),
+            cwd=cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            own_group=own_group,
+            remove=self.session.path,
+        )
+        self._processes.append(process)
+        return process
+
+    def run(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
+        """Starts a command, waits for it and returns its exit code (128 + signal if one ended it)."""
+        return self.launch(argv, env=env, cwd=cwd).wait()
+
+    def close(self) -> None:
+        """Ends every command that still runs and removes the session. Safe to call twice."""
+        try:
+            for process in reversed(self._processes):
+                if process.poll() is None:
+                    process.kill()
+        finally:
+            self._processes.clear()
+            if self._session is not None:
+                self._session.remove()
+                self._session = None

@@ -1,0 +1,196 @@
+"""The session directory: what the launcher tells the native libraries, and what they tell it back.
+
+Files (written by): `device.conf` (us), `ledger` (native), `stats.<pid>` counters, `log.<pid>` warnings, `fatal.<pid>` the
+text of a fail-closed stop. The layout of the counters is `StatsPage` in native/device/stats.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import struct
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+VARIABLE = "REVATI_SESSION"
+FAIL_CLOSED_EXIT_CODE = 86
+
+# `cost::Family` and `cost::Source` of native/cost/features.h, in order.
+FAMILIES = (
+    "gemm",
+    "attention",
+    "moe",
+    "norm",
+    "elementwise",
+    "reduce",
+    "sampler",
+    "embedding",
+    "kv_cache",
+    "copy",
+    "fill",
+    "collective",
+    "graph_overhead",
+    "other",
+)
+SOURCES = ("measured", "model", "roofline", "guess")
+
+_MAGIC = 0x31545652
+_VERSION = 1
+_COUNTERS = (
+    "launches",
+    "graph_launches",
+    "graph_nodes",
+    "library_calls",
+    "copies",
+    "copied_bytes",
+    "elided_copies",
+    "effects",
+    "unknown_read_backs",
+    "waits",
+    "busy_ns",
+)
+_HEADER = struct.Struct(f"<IIQ{len(_COUNTERS)}Q7Q")
+_CELL = struct.Struct("<QQ")
+_MAX_FAMILIES, _MAX_SOURCES = 32, 8
+_SHARED_MEMORY = Path("/dev/shm")
+_PREFIX = "revati-"
+
+
+@dataclass
+class Stats:
+    """Counters of one process or, added up, of a session; and how its virtual time came about."""
+
+    counters: Counter[str] = field(default_factory=Counter)
+    # (family, source) -> number of durations, and their sum in nanoseconds of virtual time
+    count: Counter[tuple[str, str]] = field(default_factory=Counter)
+    duration_ns: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @classmethod
+    def parse(cls, page: bytes) -> Stats:
+        """Reads the bytes of a `StatsPage`; an empty one where the process has not written it yet."""
+        stats = cls()
+        if len(page) < _HEADER.size:
+            return stats
+        magic, version, _pid, *numbers = _HEADER.unpack_from(page)
+        if magic != _MAGIC or version != _VERSION:
+            return stats
+        stats.counters.update(dict(zip(_COUNTERS, numbers, strict=False)))
+        for i in range(_MAX_FAMILIES):
+            for j in range(_MAX_SOURCES):
+                offset = _HEADER.size + (i * _MAX_SOURCES + j) * _CELL.size
+                if offset + _CELL.size > len(page):
+                    return stats
+                count, duration_ns = _CELL.unpack_from(page, offset)
+                if count:
+                    key = (_name(FAMILIES, i), _name(SOURCES, j))
+                    stats.count[key] += count
+                    stats.duration_ns[key] += duration_ns
+        return stats
+
+    def __add__(self, other: Stats) -> Stats:
+        return Stats(
+            _sum(self.counters, other.counters),
+            _sum(self.count, other.count),
+            _sum(self.duration_ns, other.duration_ns),
+        )
+
+    def __sub__(self, other: Stats) -> Stats:
+        """What came after `other`, an earlier reading of the same session."""
+        return Stats(
+            self.counters - other.counters, self.count - other.count, self.duration_ns - other.duration_ns
+        )
+
+    def by_source(self) -> dict[str, dict[str, float]]:
+        """Share of virtual GPU time, seconds and number of durations by where they come from, best source first."""
+        total = sum(self.duration_ns.values())
+        table = {}
+        for source in SOURCES:
+            count = sum(n for (_, s), n in self.count.items() if s == source)
+            duration_ns = sum(n for (_, s), n in self.duration_ns.items() if s == source)
+            if count:
+                share = duration_ns / total if total else 0.0
+                table[source] = {"share": share, "seconds": duration_ns / 1e9, "count": float(count)}
+        return table
+
+    def by_family(self) -> dict[str, float]:
+        """Seconds of virtual GPU time by kernel family, the largest first."""
+        seconds: Counter[str] = Counter()
+        for (family, _), duration_ns in self.duration_ns.items():
+            seconds[family] += duration_ns
+        return {family: duration_ns / 1e9 for family, duration_ns in seconds.most_common()}
+
+
+def _sum(left: Counter[str] | Counter[tuple[str, str]], right: Counter[str] | Counter[tuple[str, str]]) -> Counter:  # type: ignore[type-arg]
+    total: Counter = Counter(left)  # type: ignore[type-arg]
+    total.update(right)
+    return total
+
+
+def _name(names: tuple[str, ...], index: int) -> str:
+    return names[index] if index < len(names) else f"unknown {index}"
+
+
+class Session:
+    """One private directory, from `create` to `remove`."""
+
+    def __init__(self, path: Path) -> None:
+        """Wraps an existing session directory."""
+        self.path = path
+
+    @classmethod
+    def create(cls, device_conf: str) -> Session:
+        """Makes a session directory (in memory where that can be had) and writes `device.conf`."""
+        parent = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+        remove_abandoned(parent)
+        path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+        (path / "device.conf").write_text(device_conf)
+        return cls(path)
+
+    def remove(self) -> None:
+        """Removes the directory and everything in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def stats(self) -> Stats:
+        """The counters of all processes, of those that have ended too."""
+        total = Stats()
+        for path in self.path.glob("stats.*"):
+            with contextlib.suppress(OSError):
+                total = total + Stats.parse(path.read_bytes())
+        return total
+
+    def warnings(self) -> list[str]:
+        """Each distinct warning of any process once, in order of first appearance."""
+        return list(dict.fromkeys(line for _, line in self._lines("log")))
+
+    def fatal_messages(self) -> list[str]:
+        """Texts of fail-closed stops, each once."""
+        return list(dict.fromkeys(line for _, line in self._lines("fatal")))
+
+    def save(self, folder: Path) -> None:
+        """Copies logs and fatal messages to `folder/session`, for whoever looks into a failure."""
+        target = folder / "session"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for pattern in ("device.conf", "log.*", "fatal.*", "stats.*"):
+            for path in self.path.glob(pattern):
+                shutil.copy2(path, target / path.name)
+
+    def _lines(self, kind: str) -> Iterator[tuple[str, str]]:
+        for path in sorted(self.path.glob(f"{kind}.*"), key=lambda path: path.stat().st_mtime_ns):
+            with contextlib.suppress(OSError):
+                for line in path.read_text(errors="replace").splitlines():
+                    if line.strip():
+                        yield path.name, line.strip()
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Removes session directories whose launcher is gone: it and its supervisor were killed together."""
+    for path in parent.glob(f"{_PREFIX}*-*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and path.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,57 @@
+"""What a user should look at after a run: warnings of the virtual GPU, read-backs it could not answer, fail-closed stops."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from revati.launcher.session import Session, Stats
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One session, summed up while its directory is still there."""
+
+    fatal: list[str]
+    warnings: list[str]
+    unknown_read_backs: int
+    stats: Stats
+
+    @classmethod
+    def of(cls, session: Session) -> Summary:
+        """Reads a session's files."""
+        stats = session.stats()
+        return cls(session.fatal_messages(), session.warnings(), stats.counters["unknown_read_backs"], stats)
+
+    def lines(self) -> list[str]:
+        """Sentences for the user's eye; none where all went well."""
+        lines = [f"stopped: {message}" for message in self.fatal]
+        if self.unknown_read_backs:
+            lines.append(
+                f"{self.unknown_read_backs} times the program read integers from the GPU that no known kernel wrote; "
+                "what it does with them is not to be trusted"
+            )
+        lines += [f"warning: {warning}" for warning in self.warnings[:_SHOWN]]
+        if len(self.warnings) > _SHOWN:
+            lines.append(f"and {len(self.warnings) - _SHOWN} more warnings (all of them with --out DIR)")
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "fatal": self.fatal,
+            "warnings": self.warnings,
+            "unknown_read_backs": self.unknown_read_backs,
+            "counters": dict(self.stats.counters),
+            "duration_sources": self.stats.by_source(),
+            "seconds_by_family": self.stats.by_family(),
+        }
+
+    def write(self, path: Path, **more: Any) -> None:
+        """Writes the summary as JSON, with `more` in front."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**more, **self.as_dict()}, indent=2) + "\n")
