@@ -1,0 +1,65 @@
+"""Several processes: shared tensors and events, memory of a process that has gone, device visibility."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import torch.multiprocessing
+
+
+def write_into(tensor: torch.Tensor, done: torch.multiprocessing.Event, value: int) -> None:
+    tensor.fill_(value)
+    torch.cuda.synchronize()
+    done.wait()
+
+
+def test_two_processes_see_the_same_bytes() -> None:
+    context = torch.multiprocessing.get_context("spawn")
+    tensor = torch.zeros(1024, dtype=torch.int64, device="cuda")
+    done = context.Event()
+    child = context.Process(target=write_into, args=(tensor, done, 77))
+    child.start()
+    deadline = time.monotonic() + 120
+    while tensor[5].item() != 77 and time.monotonic() < deadline and child.is_alive():
+        time.sleep(0.05)
+    done.set()
+    child.join(60)
+    assert child.exitcode == 0
+    assert tensor.cpu().tolist() == [77] * 1024
+
+
+def wait_for_event(handle: bytes, queue: torch.multiprocessing.Queue) -> None:
+    event = torch.cuda.Event.from_ipc_handle(torch.device("cuda:0"), handle)
+    event.synchronize()
+    queue.put(event.query())
+
+
+def test_events_cross_processes() -> None:
+    context = torch.multiprocessing.get_context("spawn")
+    event = torch.cuda.Event(interprocess=True)
+    event.record()
+    queue = context.Queue()
+    child = context.Process(target=wait_for_event, args=(event.ipc_handle(), queue))
+    child.start()
+    assert queue.get(timeout=120) is True
+    child.join(60)
+
+
+def test_memory_of_a_killed_process_comes_back() -> None:
+    torch.cuda.synchronize()
+    free, _ = torch.cuda.mem_get_info()
+    program = "import torch, os, signal; torch.empty(1 << 33, dtype=torch.uint8, device='cuda'); os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", program], check=False)
+    assert torch.cuda.mem_get_info()[0] == free
+
+
+@pytest.mark.parametrize(("visible", "count"), [("", 0), ("0", 1), ("-1", 0), ("0,99", 1)])
+def test_visible_devices(visible: str, count: int) -> None:
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible}
+    program = f"import torch; assert torch.cuda.device_count() == {count}, torch.cuda.device_count()"
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
