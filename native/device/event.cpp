@@ -116,6 +116,7 @@ bool is_event(const void* handle) { return arena().contains(handle); }
 
 Status record_event(Event* event, Stream* stream, bool external) {
     if (event->device != stream->device()) return Status::invalid_handle;
+    charge(HostCall::event);
     const std::lock_guard<std::mutex> stream_lock(StreamAccess::mutex(stream));
     const std::lock_guard<std::mutex> lock(event->mutex);
     if (is_capturing(stream)) return record_in_capture(event, stream, external);
@@ -129,6 +130,7 @@ Status record_event(Event* event, Stream* stream, bool external) {
 }
 
 Status wait_event(Stream* stream, Event* event, bool external) {
+    charge(HostCall::event);
     const std::lock_guard<std::mutex> stream_lock(StreamAccess::mutex(stream));
     const std::lock_guard<std::mutex> lock(event->mutex);
     if (external && is_capturing(stream)) {
@@ -164,6 +166,7 @@ Status synchronize_event(Event* event) {
         if (belongs_to_capture(event)) return Status::captured_event;
     }
     __atomic_fetch_add(&stats().waits, 1, __ATOMIC_RELAXED);
+    charge(HostCall::wait);
     wait_until_ns(event->time().load(std::memory_order_acquire), static_cast<uint32_t>(event->device));
     return Status::ok;
 }

@@ -248,6 +248,7 @@ Status update_exec(GraphExec* exec, const Graph* graph) {
 }
 
 Status launch_graph(GraphExec* exec, Stream* stream) {
+    charge(HostCall::graph_launch);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) return capture_child(*exec, stream);
     Replay replay{stream, {}, {}};

@@ -94,6 +94,7 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
     const size_t bytes = shape.width_bytes * shape.height;
     if (bytes == 0) return Status::ok;
     if (shape.destination == nullptr || shape.source == nullptr) return Status::invalid_value;
+    charge(HostCall::copy);
     bool pinned = true;
     const cost::CopyKind kind = classify_copy(shape.destination, shape.source, &pinned);
     const cost::Duration duration = estimator().copy({kind, bytes, pinned});
@@ -143,6 +144,7 @@ std::atomic<int64_t>* copy_engine(int device, cost::CopyKind kind) {
 
 Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void** args) {
     if (!valid(config)) return Status::invalid_value;
+    charge(HostCall::launch);
     resolve(kernel);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) return capture_launch(stream, kernel, config, args);
@@ -156,6 +158,7 @@ Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void**
 }
 
 Status submit(Stream* stream, const char* label, const cost::Duration& duration) {
+    charge(HostCall::library);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) {
         GraphNode node;
@@ -183,6 +186,7 @@ Status copy_2d(Stream* stream, void* destination, size_t destination_pitch, cons
 Status fill(Stream* stream, void* destination, uint32_t value, size_t element_bytes, size_t elements, bool synchronous) {
     if (elements == 0) return Status::ok;
     if (!find_allocation(destination, nullptr)) return Status::invalid_value;
+    charge(HostCall::fill);
     const cost::Duration duration = estimator().fill(element_bytes * elements);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) {
