@@ -40,11 +40,7 @@ class Emulation:
         """
         if not 1 <= gpus <= MAX_GPUS:
             raise UsageError(f"{gpus} GPUs asked for; choose from 1 to {MAX_GPUS}.")
-        try:
-            self.gpu = catalogue.get(gpu)
-        except catalogue.UnknownGpuError as error:
-            raise UsageError(str(error.args[0] if error.args else error)) from None
-        self.gpu_name = gpu
+        self.gpu = catalogue.get(gpu)
         self.gpus = gpus
         self._session: Session | None = None
         self._processes: list[SupervisedProcess] = []
@@ -62,7 +58,9 @@ class Emulation:
     def session(self) -> Session:
         """The session directory; only inside the block."""
         if self._session is None:
-            raise RuntimeError("an Emulation is used as a context manager: with Emulation(...) as emulation: ...")
+            raise RuntimeError(
+                "an Emulation is used as a context manager: with Emulation(...) as emulation: ..."
+            )
         return self._session
 
     def launch(
@@ -94,7 +92,7 @@ class Emulation:
         target = environment.inspect(argv, base)
         process = SupervisedProcess(
             argv,
-            environment.compose(target, self.session, self.gpu_name, base),
+            environment.compose(target, self.session, self.gpu.name, base),
             cwd=cwd,
             stdin=stdin,
             stdout=stdout,
@@ -105,7 +103,9 @@ class Emulation:
         self._processes.append(process)
         return process
 
-    def run(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
+    def run(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> int:
         """Starts a command, waits for it and returns its exit code (128 + signal if one ended it)."""
         return self.launch(argv, env=env, cwd=cwd).wait()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 from rich.console import Console
@@ -40,7 +41,7 @@ def list_gpus(as_json: bool) -> None:
             "{}.{}".format(*gpu.compute_capability),
             ", ".join(gpu.aliases),
         )
-    Console(width=None if click.get_text_stream("stdout").isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @command.command("show")
@@ -68,7 +69,7 @@ def show(name: str, as_json: bool) -> None:
     table.add_column("source", overflow="fold")
     for key in catalogue.FIELDS:
         table.add_row(key, _readable(gpu.values[key]), gpu.sources[key])
-    Console(width=None if click.get_text_stream("stdout").isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _readable(value: int | float | str) -> str:

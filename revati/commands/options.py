@@ -19,10 +19,16 @@ def gpu_options(function: F) -> F:
         "--gpus", type=int, default=1, show_default=True, metavar="N", help="How many GPUs the machine has."
     )(function)
     return click.option(
-        "--gpu", default=DEFAULT_GPU, show_default=True, metavar="NAME", help="GPU model; see `revati gpus list`."
+        "--gpu",
+        default=DEFAULT_GPU,
+        show_default=True,
+        metavar="NAME",
+        help="GPU model; see `revati gpus list`.",
     )(function)
 
 
 def out_option(help_text: str) -> Callable[[F], F]:
     """`--out DIR`."""
-    return click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help=help_text)
+    return click.option(
+        "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help=help_text
+    )

@@ -38,7 +38,9 @@ def command(gpu: str, gpus: int, out: Path | None, command_line: tuple[str, ...]
             process.end_orphans()
         summary = Summary.of(emulation.session)
         if out is not None:
-            summary.write(out / "summary.json", command=list(command_line), gpu=gpu, gpus=gpus, exit_code=code)
+            summary.write(
+                out / "summary.json", command=list(command_line), gpu=gpu, gpus=gpus, exit_code=code
+            )
             emulation.session.save(out)
     for line in summary.lines():
         click.echo(f"revati: {line}", err=True)

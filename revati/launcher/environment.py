@@ -42,8 +42,8 @@ def inspect(argv: Sequence[str], environment: Mapping[str, str]) -> Target:
         assert interpreter is not None
         preflight.check_interpreter(interpreter, compiler)
     else:
-        # A shell script or the like: most probably it calls the Python on its PATH. It may as well call none, so nothing
-        # that is missing there is an error yet.
+        # A shell script or the like: most probably it calls the Python on its PATH. It may as well call none, so
+        # nothing that is missing there is an error yet.
         interpreter = default_interpreter(environment)
     torch = interpreter.torch if interpreter else None
     supported = torch is not None and torch.cuda_major in (12, 13)
@@ -103,5 +103,7 @@ def _engine_settings(gpu: str) -> dict[str, str]:
 
 
 def _prepend(environment: dict[str, str], name: str, folder: Path) -> None:
-    before = [entry for entry in environment.get(name, "").split(os.pathsep) if entry and entry != str(folder)]
+    before = [
+        entry for entry in environment.get(name, "").split(os.pathsep) if entry and entry != str(folder)
+    ]
     environment[name] = os.pathsep.join([str(folder), *before])

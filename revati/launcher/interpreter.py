@@ -49,12 +49,16 @@ class TorchBuild:
             UnsupportedError: A build for CPU, ROCm, or another CUDA than 12 and 13.
         """
         advice = (
-            "install a build for CUDA 12 or 13 (pip install torch, or the version that your serving framework pins)."
+            "install a build for CUDA 12 or 13 (pip install torch, or the version that your framework pins)."
         )
         if self.hip:
-            raise UnsupportedError(f"torch {self.version} is built for ROCm, and Revati emulates NVIDIA GPUs; {advice}")
+            raise UnsupportedError(
+                f"torch {self.version} is built for ROCm, and Revati emulates NVIDIA GPUs; {advice}"
+            )
         if self.cuda_major is None:
-            raise UnsupportedError(f"torch {self.version} is built without CUDA, so it cannot see a GPU; {advice}")
+            raise UnsupportedError(
+                f"torch {self.version} is built without CUDA, so it cannot see a GPU; {advice}"
+            )
         if self.cuda_major not in SUPPORTED_CUDA:
             raise UnsupportedError(f"torch {self.version} is built for CUDA {self.cuda}; {advice}")
 
@@ -111,7 +115,9 @@ class Interpreter:
         paths = self._facts["path"]
         assert isinstance(paths, list)
         found = (Path(path) for path in paths if path)
-        return tuple(path for path in found if path.name in ("site-packages", "dist-packages") and path.is_dir())
+        return tuple(
+            path for path in found if path.name in ("site-packages", "dist-packages") and path.is_dir()
+        )
 
     def package_dir(self, name: str) -> Path | None:
         """The folder of an installed package, for example `torch`."""

@@ -15,7 +15,15 @@ from revati.paths import cache_dir, library_dir
 CORE = "librevati_core.so"
 
 # In the order of preloading: a library stands behind what it uses.
-_ORDER = ("libcuda.so", "libcudart.so", "libcublasLt.so", "libcublas.so", "libcudnn.so", "libnccl.so", "libnvidia-ml.so")
+_ORDER = (
+    "libcuda.so",
+    "libcudart.so",
+    "libcublasLt.so",
+    "libcublas.so",
+    "libcudnn.so",
+    "libnccl.so",
+    "libnvidia-ml.so",
+)
 
 
 @dataclass(frozen=True)

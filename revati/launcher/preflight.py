@@ -20,13 +20,13 @@ def check_host() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
         raise UnsupportedError(
-            f"the address space is limited to {limit / 2**30:.1f} GiB (ulimit -v), but virtual GPU memory needs terabytes of "
-            "address space (not of memory); lift the limit with: ulimit -v unlimited"
+            f"the address space is limited to {limit / 2**30:.1f} GiB (ulimit -v), but virtual GPU memory needs "
+            "terabytes of address space (not of memory); lift the limit with: ulimit -v unlimited"
         )
     if overcommit_mode() == 2:
         raise UnsupportedError(
-            "the kernel refuses to reserve memory that is not there (vm.overcommit_memory=2), but virtual GPU memory is "
-            "reserved and never touched; allow it with: sysctl vm.overcommit_memory=0"
+            "the kernel refuses to reserve memory that is not there (vm.overcommit_memory=2), but virtual GPU memory "
+            "is reserved and never touched; allow it with: sysctl vm.overcommit_memory=0"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a command is: the file that will run, whether libraries can be preloaded into it, and its Python if it has one."""
+"""What a command is: the file that will run, whether libraries can be preloaded into it, and its Python."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def resolve(argv: Sequence[str], environment: Mapping[str, str]) -> Program:
             break
         binary = interpreter
     check_preloadable(binary)
-    # The name as called counts, not the file behind its links: `.venv/bin/python` is a link, and what it stands in matters.
+    # The name as called counts, not the file behind its links: `.venv/bin/python` is one, and its place matters.
     python = binary if _PYTHON_NAME.fullmatch(binary.name) else None
     return Program(path, binary, python)
 
@@ -68,7 +68,9 @@ def check_preloadable(binary: Path) -> None:
         with binary.open("rb") as file:
             elf = ELFFile(file)
             if elf.get_machine_arch() != "x64":
-                raise UnsupportedError(f"{binary} is not an x86-64 program; Revati emulates x86-64 programs only.")
+                raise UnsupportedError(
+                    f"{binary} is not an x86-64 program; Revati emulates x86-64 programs only."
+                )
             # Before the check for a static file: a Go program is usually both, and this is the reason to name.
             go = any(elf.get_section_by_name(name) for name in (".go.buildinfo", ".note.go.buildid"))
             static = not any(segment["p_type"] == "PT_INTERP" for segment in elf.iter_segments())
@@ -81,7 +83,8 @@ def check_preloadable(binary: Path) -> None:
         )
     if static:
         raise UnsupportedError(
-            f"{binary} is statically linked, so no library can be preloaded into it; use a dynamically linked build of it."
+            f"{binary} is statically linked, so no library can be preloaded into it; "
+            "use a dynamically linked build of it."
         )
 
 
@@ -114,5 +117,7 @@ def _shebang(path: Path, environment: Mapping[str, str]) -> Path | None:
         names = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
         return _find(names[0], environment) if names else None
     if not Path(words[0]).is_file():
-        raise UsageError(f"{path} names an interpreter that does not exist: {words[0]}; reinstall the package it belongs to.")
+        raise UsageError(
+            f"{path} names an interpreter that does not exist: {words[0]}; reinstall the package it belongs to."
+        )
     return Path(words[0])

@@ -1,7 +1,7 @@
 """The session directory: what the launcher tells the native libraries, and what they tell it back.
 
-Files (written by): `device.conf` (us), `ledger` (native), `stats.<pid>` counters, `log.<pid>` warnings, `fatal.<pid>` the
-text of a fail-closed stop. The layout of the counters is `StatsPage` in native/device/stats.h.
+Files (written by): `device.conf` (us), `ledger` (native), `stats.<pid>` counters, `log.<pid>` warnings,
+`fatal.<pid>` the text of a fail-closed stop. The layout of the counters is `StatsPage` in native/device/stats.h.
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ class Stats:
         return {family: duration_ns / 1e9 for family, duration_ns in seconds.most_common()}
 
 
-def _sum(left: Counter[str] | Counter[tuple[str, str]], right: Counter[str] | Counter[tuple[str, str]]) -> Counter:  # type: ignore[type-arg]
+def _sum(
+    left: Counter[str] | Counter[tuple[str, str]], right: Counter[str] | Counter[tuple[str, str]]
+) -> Counter:  # type: ignore[type-arg]
     total: Counter = Counter(left)  # type: ignore[type-arg]
     total.update(right)
     return total

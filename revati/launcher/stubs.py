@@ -58,7 +58,9 @@ class Symbol:
     version: str
 
 
-def stub_library(site_packages: Sequence[Path], libraries: NativeLibraries, compiler: str | None) -> Path | None:
+def stub_library(
+    site_packages: Sequence[Path], libraries: NativeLibraries, compiler: str | None
+) -> Path | None:
     """The stub library for what is installed in `site_packages`; made when it is not cached yet.
 
     Returns:
@@ -166,7 +168,9 @@ def _make(folder: Path, symbols: Sequence[Symbol], compiler: str | None) -> None
         made.mkdir()
         if symbols:
             _compile(made, symbols, compiler)
-        (made / "symbols.json").write_text(json.dumps([[s.version, s.name] for s in symbols], indent=0) + "\n")
+        (made / "symbols.json").write_text(
+            json.dumps([[s.version, s.name] for s in symbols], indent=0) + "\n"
+        )
         try:
             os.rename(made, folder)
         except OSError:
@@ -182,11 +186,23 @@ def _compile(folder: Path, symbols: Sequence[Symbol], compiler: str | None) -> N
         )
     (folder / "stubs.c").write_text(source(symbols))
     (folder / "stubs.map").write_text(version_script(symbols))
-    command = [*compiler.split(), "-shared", "-fPIC", "-O1", "-w", "-fno-builtin", "-o", "librevati_stubs.so", "stubs.c"]
+    command = [
+        *compiler.split(),
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-w",
+        "-fno-builtin",
+        "-o",
+        "librevati_stubs.so",
+        "stubs.c",
+    ]
     if (folder / "stubs.map").stat().st_size:
         command.append("-Wl,--version-script=stubs.map")
     environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UnsupportedError(f"the C compiler {compiler} cannot build a shared library ({reason}); repair it or set CC.")
+        raise UnsupportedError(
+            f"the C compiler {compiler} cannot build a shared library ({reason}); repair it or set CC."
+        )

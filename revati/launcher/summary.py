@@ -1,4 +1,4 @@
-"""What a user should look at after a run: warnings of the virtual GPU, read-backs it could not answer, fail-closed stops."""
+"""What a user should look at after a run: the virtual GPU's warnings, unanswered read-backs, fail-closed stops."""
 
 from __future__ import annotations
 

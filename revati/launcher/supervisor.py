@@ -64,7 +64,7 @@ def descendants(root: int) -> list[int]:
 
 def reap() -> dict[int, int]:
     """Collects every child that ended: process id -> wait status."""
-    ended = {}
+    ended: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

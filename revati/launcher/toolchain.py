@@ -30,11 +30,13 @@ class CudaToolchain:
     includes: tuple[Path, ...]  # what to add to CPATH
 
 
-def find_cuda(interpreter: Interpreter | None, cuda_major: int, environment: Mapping[str, str]) -> CudaToolchain:
+def find_cuda(
+    interpreter: Interpreter | None, cuda_major: int, environment: Mapping[str, str]
+) -> CudaToolchain:
     """The system's nvcc where there is one, else that of the pip packages; with the headers that it lacks.
 
-    A system's nvcc must never see pip's headers of its own parts: another version's `crt` breaks it. So only headers that
-    it does not have are added (for example curand.h, which FlashInfer wants and many installations leave out).
+    A system's nvcc must never see pip's headers of its own parts: another version's `crt` breaks it. So only headers
+    that it does not have are added (for example curand.h, which FlashInfer wants and many installations leave out).
     """
     packaged = _packaged_toolkit(interpreter, cuda_major)
     home = environment.get("CUDA_HOME") or environment.get("CUDA_PATH")
