@@ -9,7 +9,7 @@ The file's layout:
     [library]
     title = "CUDA runtime"          # heading in the document
     unsupported_code = 801          # what a refused call returns: the library's own "not supported"
-    refuse = "revati_foo_refuse"    # optional: `extern "C" int f(const char* name)`, not `revati_unsupported`
+    refuse = "revati_foo_refuse"    # optional: `extern "C" int f(const char* name, int code)`
 
     [soname]                        # one line for each CUDA major that the library is built for
     13 = "libcudart.so.13"
@@ -173,7 +173,7 @@ def stubs(library: Library, major: int) -> str:
     ]
     if library.refuse:
         lines.append(
-            f'extern "C" __attribute__((visibility("hidden"))) int {library.refuse}(const char* name);'
+            f'extern "C" __attribute__((visibility("hidden"))) int {library.refuse}(const char*, int);'
         )
     lines.append("")
     for symbol in library.of_major(major):
@@ -181,7 +181,7 @@ def stubs(library: Library, major: int) -> str:
             continue
         overridden = library.refuse and symbol.returns == "status"
         call = (
-            f'{library.refuse}("{symbol.name}")'
+            f'{library.refuse}("{symbol.name}", {symbol.code})'
             if overridden
             else f'revati_unsupported("{library.folder}", "{symbol.name}", {symbol.code})'
         )

@@ -130,6 +130,8 @@ constexpr FixedAttribute fixed_attributes[] = {
     {133, 0},  // MPS
     {134, -1},
     {135, 0},
+    {136, 0},
+    {137, 0},
     {138, 0},
     {140, 0},
     {141, 0},
@@ -137,6 +139,7 @@ constexpr FixedAttribute fixed_attributes[] = {
     {143, 0},
     {144, 0},
     {145, 0},
+    {146, 0},
     {147, 0},
 };
 

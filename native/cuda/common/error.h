@@ -1,16 +1,19 @@
-// Translation of device-model results into the codes of the CUDA runtime and driver. The device model uses their common numbers, so that
-// translation is a cast; what each library includes before this header is checked here.
+// Translation of device-model results into the codes of the CUDA runtime and driver. The device model uses
+// their common numbers, so that translation is a cast; what each library includes before this header is
+// checked here.
 #pragma once
 
 #include "device/status.h"
 
 #if defined(__CUDA_RUNTIME_API_H__)
-#define REVATI_CHECK_RUNTIME(status, code) \
-    static_assert(static_cast<int>(device::Status::status) == static_cast<int>(code), "device/status.h disagrees")
+#define REVATI_CHECK_RUNTIME(status, code)                                            \
+    static_assert(static_cast<int>(device::Status::status) == static_cast<int>(code), \
+                  "device/status.h disagrees")
 #endif
 #if defined(CUDA_VERSION)
-#define REVATI_CHECK_DRIVER(status, code) \
-    static_assert(static_cast<int>(device::Status::status) == static_cast<int>(code), "device/status.h disagrees")
+#define REVATI_CHECK_DRIVER(status, code)                                             \
+    static_assert(static_cast<int>(device::Status::status) == static_cast<int>(code), \
+                  "device/status.h disagrees")
 #endif
 
 namespace revati::cuda {
@@ -49,7 +52,9 @@ REVATI_CHECK_RUNTIME(captured_event, cudaErrorCapturedEvent);
 REVATI_CHECK_RUNTIME(capture_wrong_thread, cudaErrorStreamCaptureWrongThread);
 REVATI_CHECK_RUNTIME(unknown, cudaErrorUnknown);
 
-constexpr cudaError_t to_runtime(device::Status status) { return static_cast<cudaError_t>(status); }
+constexpr cudaError_t to_runtime(device::Status status) {
+    return static_cast<cudaError_t>(status);
+}
 #endif
 
 #if defined(CUDA_VERSION)
@@ -86,7 +91,9 @@ REVATI_CHECK_DRIVER(captured_event, CUDA_ERROR_CAPTURED_EVENT);
 REVATI_CHECK_DRIVER(capture_wrong_thread, CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD);
 REVATI_CHECK_DRIVER(unknown, CUDA_ERROR_UNKNOWN);
 
-constexpr CUresult to_driver(device::Status status) { return static_cast<CUresult>(status); }
+constexpr CUresult to_driver(device::Status status) {
+    return static_cast<CUresult>(status);
+}
 #endif
 
 // Name and one-line text of a code; null if neither library knows it.

@@ -1,5 +1,5 @@
-// What the opaque handles of the CUDA runtime and driver are: pointers to objects of the device model, the same in both libraries, so that
-// a stream made by one can be used with the other.
+// What the opaque handles of the CUDA runtime and driver are: pointers to objects of the device model, the
+// same in both libraries, so that a stream made by one can be used with the other.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,9 @@ device::GraphExec* exec_of(Handle handle) {
     return reinterpret_cast<device::GraphExec*>(handle);
 }
 
-// The stream that a handle means to the current device. CUDA's special values: 0 is the legacy default stream (the per-thread one in code
-// that was compiled so), 1 always the legacy one, 2 always the per-thread one. Makes sure of the context, as every call on a stream does.
+// The stream that a handle means to the current device. CUDA's special values: 0 is the legacy default stream
+// (the per-thread one in code that was compiled so), 1 always the legacy one, 2 always the per-thread one.
+// Makes sure of the context, as every call on a stream does.
 inline device::Status resolve_stream(const void* handle, device::Stream** out) {
     const int device = device::current_device();
     const device::Status status = device::ensure_context(device);

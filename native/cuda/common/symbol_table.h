@@ -1,5 +1,5 @@
-// Every symbol that this fake library exports, by name. The definition is generated from its symbols.toml (native/cuda/symbols.py), once
-// for each library, and is hidden in it.
+// Every symbol that this fake library exports, by name. The definition is generated from its symbols.toml
+// (native/cuda/symbols.py), once for each library, and is hidden in it.
 #pragma once
 
 #include <algorithm>
@@ -20,8 +20,9 @@ extern const std::size_t symbol_count;
 // Null if the library does not export `name`.
 inline const SymbolEntry* find_symbol(const char* name) {
     const SymbolEntry* end = symbol_table + symbol_count;
-    const SymbolEntry* entry = std::lower_bound(
-        symbol_table, end, name, [](const SymbolEntry& a, const char* b) { return std::strcmp(a.name, b) < 0; });
+    const SymbolEntry* entry =
+        std::lower_bound(symbol_table, end, name,
+                         [](const SymbolEntry& a, const char* b) { return std::strcmp(a.name, b) < 0; });
     return entry != end && std::strcmp(entry->name, name) == 0 ? entry : nullptr;
 }
 
