@@ -1,0 +1,56 @@
+// Kernels that torch.compile generates: `triton_{poi,red,per,tem}_fused_*`. Their arguments are pointers,
+// sizes of dynamic shapes, and the extents of the iteration space last; an extent of 1 is no argument at all,
+// and Triton appends null pointers.
+#include <algorithm>
+
+#include "cost/kernels/arguments.h"
+#include "cost/kernels/factories.h"
+
+namespace revati::cost::kernels {
+namespace {
+
+constexpr int64_t element_bytes = 2;  // the name does not tell; activations are mostly 16-bit
+constexpr uint64_t smallest_address = uint64_t{1} << 32;
+
+class InductorModel : public KernelModel {
+  public:
+    InductorModel(Core* core, bool reduction, bool gated)
+        : core_(core), reduction_(reduction), gated_(gated) {}
+
+    Duration estimate(const KernelLaunch& launch) const override {
+        const Arguments args(launch);
+        const Family family = reduction_ ? Family::norm : Family::elementwise;
+        int64_t tensors = gated_ ? 1 : 0, extents[2] = {1, 1};
+        for (uint32_t i = 0; i < args.count(); ++i) {
+            int64_t value = 0;
+            if (!args.integer(i, &value)) continue;
+            if (args.bytes(i) == 8) {
+                tensors += static_cast<uint64_t>(value) >= smallest_address ? 1 : 0;
+            } else if (value > 0) {
+                extents[0] = extents[1];
+                extents[1] = value;
+            }
+        }
+        const bool two_dimensional = reduction_ || launch.grid[1] > 1 || launch.grid[2] > 1;
+        const int64_t elements = two_dimensional ? extents[0] * extents[1] : extents[1];
+        if (tensors == 0 || elements <= 1 || elements > int64_t{1} << 40)
+            return core_->guess(family, threads_of(launch) * 16);
+        return core_->by_bytes(family, static_cast<uint64_t>(elements * element_bytes * tensors));
+    }
+
+  private:
+    Core* core_;
+    bool reduction_, gated_;
+};
+
+}  // namespace
+
+std::unique_ptr<KernelModel> make_inductor(const KernelName& name, Core* core, SharedState*) {
+    if (name.plain.compare(0, 7, "triton_") != 0) return nullptr;
+    const std::string kind = name.plain.substr(7, 4);
+    if (kind != "poi_" && kind != "red_" && kind != "per_") return nullptr;
+    // A gated activation reads twice as many elements as it iterates over.
+    return std::make_unique<InductorModel>(core, kind != "poi_", kind == "poi_" && name.has("silu"));
+}
+
+}  // namespace revati::cost::kernels
