@@ -1,0 +1,362 @@
+#include "coordinator.h"
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <tuple>
+#include <utility>
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../file_wait.h"
+#include "../raw.h"
+#include "watchdog.h"
+
+namespace revati::clock {
+namespace {
+
+constexpr int64_t us = 1'000;
+constexpr int64_t ms = 1'000'000;
+constexpr int64_t housekeeping_every_ns = 20 * ms;
+// A thread that is counted and asleep this long is in a call that is not wrapped. Only a rate limit: the finding itself is proven.
+constexpr int64_t unknown_call_look_ns = 500 * us;
+constexpr int unknown_call_looks = 2;
+
+int64_t real_ns(clockid_t clock = CLOCK_MONOTONIC) {
+    timespec t;
+    clock_gettime(clock, &t);
+    return to_ns(t);
+}
+
+int64_t round_up_to_second(int64_t ns) { return (ns + ns_per_s - 1) / ns_per_s * ns_per_s; }
+
+}  // namespace
+
+Coordinator::Coordinator(Page& page, std::string session, const WatchdogLimits& limits)
+    : page_(page), session_(std::move(session)), limits_(limits), proof_(page) {
+    page_.coordinator_pid.store(getpid());
+    prctl(PR_SET_TIMERSLACK, 1UL);
+}
+
+int Coordinator::run() {
+    while (!done_) {
+        if (page_.command_stop.load() != 0) break;
+        if (page_.failed.load() != 0) fail("a member could not go on (its message is above)");
+        if (real_ns() >= next_housekeeping_ns_) housekeeping();
+        if (page_.armed.load() != 0) {
+            step();
+        } else if (page_.command_arm.load() != 0) {
+            arm();
+        } else {
+            wait_for_kick(page_.kicks.load(), housekeeping_every_ns);
+        }
+    }
+    return exit_code_;
+}
+
+// Both clocks start virtual time at a whole second: then doubles made of them have the same last bits in every run.
+void Coordinator::arm() {
+    const int64_t virtual_ns = round_up_to_second(real_ns() + page_.shift_ns.load());
+    const int64_t realtime_ns = round_up_to_second(real_ns(CLOCK_REALTIME));
+    page_.v_ns.store(virtual_ns);
+    page_.act_ns.store(virtual_ns);
+    page_.realtime_offset_ns.store(realtime_ns - virtual_ns);
+    if (page_.mode == Mode::wall) page_.shift_ns.store(virtual_ns - real_ns());
+    acts_changed_v_ns_ = virtual_ns;
+    page_.armed.store(1);
+    // Whoever waits for a moment in real time must wait for us instead.
+    for (uint32_t i = 0; i < page_.slot_count.load(); ++i) {
+        Slot& slot = page_.slots[i];
+        if (slot.state.load() != State::block || slot.deadline_ns.load() == no_deadline) continue;
+        slot.word.fetch_add(1);
+        futex_wake(&slot.word, INT_MAX);
+        if (slot.wait.load() == Wait::files) raw_syscall(SYS_tgkill, slot.pid.load(), slot.tid.load(), private_signal());
+    }
+}
+
+void Coordinator::step() {
+    if (page_.mode == Mode::wall) release_due();
+    if (page_.running.load() > 0) {
+        wait_for_runners();
+        return;
+    }
+    quiet_looks_ = 0;
+    const uint32_t kicks = page_.kicks.load();
+    if (!quiescent()) {
+        // Somebody is on the way to its place; it kicks when it gets there.
+        wait_for_kick(kicks, 20 * us);
+        return;
+    }
+    note_productive_release();
+    const Candidate next = next_event();
+    if (next.is_ready) {
+        page_.counters.ready.fetch_add(1, std::memory_order_relaxed);
+        release(*next.slot, State::ready);
+        return;
+    }
+    const bool moves_time = next.slot != nullptr && next.slot->deadline_ns.load() > page_.v_ns.load();
+    if (next.slot == nullptr || moves_time) {
+        Slot* spinner = spinner_to_recheck();
+        if (spinner != nullptr) {
+            page_.counters.rechecks.fetch_add(1, std::memory_order_relaxed);
+            rechecked_ = spinner;
+            acts_at_recheck_ = page_.acts.load();
+            release(*spinner, State::block);
+            return;
+        }
+    }
+    if (next.slot == nullptr || (moves_time && held())) {
+        idle();
+        return;
+    }
+    release(*next.slot, State::block);
+}
+
+bool Coordinator::quiescent() {
+    const int64_t before = real_ns();
+    const bool proven = proof_.quiescent();
+    page_.counters.proof_ns.fetch_add(real_ns() - before, std::memory_order_relaxed);
+    auto& counter = proven ? page_.counters.proofs : page_.counters.failed_proofs;
+    counter.fetch_add(1, std::memory_order_relaxed);
+    return proven;
+}
+
+// Threads that could run come first, in the order in which the decisions made them ready; then the earliest deadline. Ties go by rank and
+// by key: nothing here depends on real time, on process ids or on slot numbers.
+Coordinator::Candidate Coordinator::next_event() {
+    Candidate best;
+    const auto order = [](const Slot& s) { return std::tuple(s.ready_epoch.load(std::memory_order_relaxed), s.key.load(std::memory_order_relaxed)); };
+    const auto moment = [](const Slot& s) {
+        return std::tuple(s.deadline_ns.load(std::memory_order_relaxed), s.rank.load(std::memory_order_relaxed), s.key.load(std::memory_order_relaxed));
+    };
+    const uint32_t count = page_.slot_count.load();
+    for (uint32_t i = 0; i < count; ++i) {
+        Slot& slot = page_.slots[i];
+        const State state = slot.state.load();
+        if (state == State::ready) {
+            if (!best.is_ready || order(slot) < order(*best.slot)) best = {&slot, true};
+        } else if (state == State::block && !best.is_ready && slot.deadline_ns.load() != no_deadline) {
+            if (best.slot == nullptr || moment(slot) < moment(*best.slot)) best = {&slot, false};
+        }
+    }
+    return best;
+}
+
+// A loop that watches memory must see what others wrote before time moves on.
+Slot* Coordinator::spinner_to_recheck() {
+    if (page_.mode != Mode::modelled) return nullptr;
+    Slot* best = nullptr;
+    const uint32_t count = page_.slot_count.load();
+    for (uint32_t i = 0; i < count; ++i) {
+        Slot& slot = page_.slots[i];
+        if (slot.state.load() != State::block || slot.spinner.load() == 0 || slot.checked_epoch.load() >= productive_epoch_) continue;
+        if (best == nullptr || slot.key.load() < best->key.load()) best = &slot;
+    }
+    return best;
+}
+
+// A spinner that looked and spins again has changed nothing; every other release may have.
+void Coordinator::note_productive_release() {
+    const uint64_t epoch = page_.epoch.load();
+    const bool in_vain = rechecked_ != nullptr && rechecked_->state.load() == State::block && rechecked_->spinner.load() != 0 &&
+                         rechecked_->checked_epoch.load() == epoch && page_.acts.load() == acts_at_recheck_;
+    if (!in_vain && epoch > productive_epoch_) productive_epoch_ = epoch;
+    if (in_vain && productive_epoch_ > epoch) productive_epoch_ = epoch;
+    rechecked_ = nullptr;
+}
+
+void Coordinator::release(Slot& slot, State from) {
+    const int64_t deadline_ns = slot.deadline_ns.load();
+    const bool timed = from == State::block;
+    if (timed && &slot != rechecked_ && deadline_ns > page_.v_ns.load()) {
+        page_.v_ns.store(deadline_ns);
+        page_.counters.jumps.fetch_add(1, std::memory_order_relaxed);
+    }
+    page_.epoch.fetch_add(1);
+    page_.running.fetch_add(1);
+    if (timed) slot.fired.store(1);
+    if (slot.reason.load() == Reason::pay) page_.counters.pay.fetch_add(1, std::memory_order_relaxed);
+    const bool files = slot.wait.load() == Wait::files;
+    if (!slot.state.compare_exchange_strong(from, State::run)) {
+        if (timed) slot.fired.store(0);
+        page_.running.fetch_sub(1);
+        return;
+    }
+    page_.activity.fetch_add(1);
+    slot.word.fetch_add(1);
+    futex_wake(&slot.word, INT_MAX);
+    if (timed && files) raw_syscall(SYS_tgkill, slot.pid.load(), slot.tid.load(), private_signal());
+}
+
+// In wall mode time also passes while threads run, and deadlines come due without a jump.
+void Coordinator::release_due() {
+    const int64_t now = real_ns() + page_.shift_ns.load();
+    page_.v_ns.store(now);
+    for (uint32_t i = 0; i < page_.slot_count.load(); ++i) {
+        Slot& slot = page_.slots[i];
+        if (slot.state.load() == State::block && slot.deadline_ns.load() <= now) release(slot, State::block);
+    }
+}
+
+bool Coordinator::held() const {
+    if (page_.hold.load() != 0) return true;
+    const uint32_t wanted = page_.clients_wanted.load();
+    if (wanted == 0) return false;
+    if (page_.clients_seen.load() < wanted) return true;
+    for (uint32_t i = 0; i < page_.process_count.load(); ++i) {
+        if (page_.processes[i].used.load() != 0 && page_.processes[i].client.load() != 0) return false;
+    }
+    return true;
+}
+
+void Coordinator::idle() {
+    wait_for_kick(page_.kicks.load(), ms);
+    check_stuck();
+}
+
+void Coordinator::wait_for_runners() {
+    const uint32_t kicks = page_.kicks.load();
+    const bool some_exit = free_exited();
+    if (page_.running.load() == 0) return;
+    int64_t patience_ns = some_exit ? 30 * us : unknown_call_look_ns;
+    if (page_.mode == Mode::wall) patience_ns = 100 * us;
+    if (wait_for_kick(kicks, patience_ns) || some_exit) return;
+    mark_unknown_calls();
+    check_stuck();
+}
+
+void Coordinator::mark_unknown_calls() {
+    const uint64_t activity = page_.activity.load();
+    if (activity != quiet_activity_) {
+        quiet_activity_ = activity;
+        quiet_looks_ = 0;
+    }
+    const uint32_t count = page_.slot_count.load();
+    for (uint32_t i = 0; i < count; ++i) {
+        const Slot& slot = page_.slots[i];
+        if (slot.state.load() != State::run) continue;
+        if (slot.tid.load() == 0 || proof_.look_at(i) != Proof::Look::asleep) {
+            quiet_looks_ = 0;
+            return;
+        }
+    }
+    if (++quiet_looks_ < unknown_call_looks || page_.activity.load() != activity) return;
+    quiet_looks_ = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+        Slot& slot = page_.slots[i];
+        State expected = State::run;
+        if (slot.tid.load() == 0 || !slot.state.compare_exchange_strong(expected, State::kernel)) continue;
+        page_.running.fetch_sub(1);
+        page_.counters.kernel_blocked.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+// True while threads are about to end: they count as running until the kernel has forgotten them, because whoever waits for their end is
+// woken only then.
+bool Coordinator::free_exited() {
+    bool some_left = false;
+    const uint32_t count = page_.slot_count.load();
+    for (uint32_t i = 0; i < count; ++i) {
+        Slot& slot = page_.slots[i];
+        if (slot.state.load() != State::exiting) continue;
+        if (slot.tid.load() != 0 && proof_.look_at(i) == Proof::Look::gone) {
+            free_slot(i);
+        } else {
+            some_left = true;
+        }
+    }
+    return some_left;
+}
+
+void Coordinator::free_slot(uint32_t index) {
+    Slot& slot = page_.slots[index];
+    page_.processes[slot.process.load()].wakes.fetch_add(1);
+    page_.acts.fetch_add(1);
+    proof_.forget(index);
+    const State before = slot.state.exchange(State::free);
+    if (before == State::run || before == State::exiting) page_.running.fetch_sub(1);
+    page_.activity.fetch_add(1);
+}
+
+void Coordinator::housekeeping() {
+    next_housekeeping_ns_ = real_ns() + housekeeping_every_ns;
+    if (page_.armed.load() == 0) free_exited();
+    const uint32_t count = page_.process_count.load();
+    for (uint32_t i = 0; i < count && !done_; ++i) {
+        Process& process = page_.processes[i];
+        if (process.used.load() != 0 && process.pid.load() != 0) check_process(process, i);
+    }
+}
+
+void Coordinator::check_process(Process& process, uint32_t index) {
+    const int32_t pid = process.pid.load();
+    bool gone = kill(pid, 0) != 0 && errno == ESRCH;
+    const uint32_t count = page_.slot_count.load();
+    for (uint32_t i = 0; i < count && !gone; ++i) {
+        const Slot& slot = page_.slots[i];
+        if (slot.state.load() == State::free || slot.process.load() != index || slot.tid.load() != pid) continue;
+        gone = proof_.look_at(i) == Proof::Look::gone;
+        // A main thread may end before the others do; then the process is not gone.
+        for (uint32_t k = 0; k < count && gone; ++k) {
+            const Slot& other = page_.slots[k];
+            const bool lives = k != i && other.state.load() != State::free && other.process.load() == index && other.tid.load() != 0;
+            if (lives && proof_.look_at(k) != Proof::Look::gone) gone = false;
+        }
+    }
+    if (!gone) return;
+    const int32_t parent = process.parent_pid.load();
+    const bool by_accident = process.attached.load() != 0 && process.orderly.load() == 0 && kill(parent, 0) == 0;
+    for (uint32_t i = 0; i < count; ++i) {
+        if (page_.slots[i].state.load() != State::free && page_.slots[i].process.load() == index) free_slot(i);
+    }
+    process.client.store(0);
+    process.pid.store(0);
+    process.used.store(0);
+    page_.counters.dead.fetch_add(1, std::memory_order_relaxed);
+    if (by_accident) fail("process " + std::to_string(pid) + " was killed or crashed");
+}
+
+void Coordinator::check_stuck() {
+    const int64_t now = real_ns();
+    const uint64_t activity = page_.activity.load();
+    if (page_.epoch.load() != watched_epoch_ || activity != watched_activity_ || held()) {
+        watched_epoch_ = page_.epoch.load();
+        watched_activity_ = activity;
+        watched_since_ns_ = now;
+        warned_busy_ = false;
+        return;
+    }
+    const int64_t quiet_ns = now - watched_since_ns_;
+    if (page_.running.load() > 0) {
+        if (quiet_ns < limits_.busy_ns || warned_busy_) return;
+        warned_busy_ = true;
+        fprintf(stderr, "revati clock: one thread has been running for %lld s while all others wait:\n", static_cast<long long>(quiet_ns / ns_per_s));
+        explain(page_, stderr);
+        return;
+    }
+    if (quiet_ns < limits_.stuck_ns || page_.process_count.load() == 0) return;
+    explain(page_, stderr);
+    fail("nothing can move: every thread waits and none of them has a deadline (list above)");
+}
+
+// True: kicked. False: the time is up.
+bool Coordinator::wait_for_kick(uint32_t seen, int64_t timeout_ns) {
+    page_.coordinator_waits.store(1);
+    long result = 0;
+    if (page_.kicks.load() == seen) result = futex_wait(&page_.kicks, seen, timeout_ns);
+    page_.coordinator_waits.store(0);
+    return result != -ETIMEDOUT;
+}
+
+void Coordinator::fail(const std::string& why) {
+    if (done_) return;
+    end_group(page_, session_, why);
+    exit_code_ = exit_code_group_ended;
+    done_ = true;
+}
+
+}  // namespace revati::clock

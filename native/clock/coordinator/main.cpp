@@ -1,0 +1,197 @@
+// revati-clockd: serves a session's clock, and controls one that is being served.
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../raw.h"
+#include "coordinator.h"
+#include "session_page.h"
+#include "watchdog.h"
+
+namespace revati::clock {
+namespace {
+
+constexpr const char* usage =
+    "usage: revati-clockd COMMAND --session DIR [OPTION...]\n"
+    "  serve      run the session's clock; prints \"ready\" when programs may start. Time stays real until armed.\n"
+    "               --mode modelled|cpu|wall   (default modelled)\n"
+    "               --parallel                 modelled: threads of one moment run at the same time; faster, not reproducible\n"
+    "               --clients N                virtual time stands still while fewer than N clients have come, and after the last left\n"
+    "               --cost NAME=VALUE          send_ns, signal_ns, clock_ns, poll_ns, quantum_ns, cpu_factor\n"
+    "               --stuck-after SECONDS      real time without anything to do until the group is ended (default 60)\n"
+    "               --arm                      virtual from the start\n"
+    "  arm        make time virtual; returns when it is\n"
+    "  hold       let virtual time stand still\n"
+    "  release    let it move again; --clients N as above\n"
+    "  status     one line of JSON\n"
+    "  explain    who waits for what\n"
+    "  stop       end the clock, and every program still in the session\n";
+
+struct Arguments {
+    std::string command;
+    std::string session;
+    SessionOptions options;
+    WatchdogLimits limits;
+    bool arm = false;
+    bool clients_given = false;
+};
+
+[[noreturn]] void fail_usage(const std::string& what) {
+    fprintf(stderr, "revati-clockd: %s\n%s", what.c_str(), usage);
+    exit(2);
+}
+
+Mode parse_mode(const std::string& name) {
+    if (name == "modelled") return Mode::modelled;
+    if (name == "cpu") return Mode::cpu;
+    if (name == "wall") return Mode::wall;
+    fail_usage("no clock mode " + name);
+}
+
+Arguments parse(int count, char** words) {
+    Arguments arguments;
+    if (count < 2) fail_usage("no command");
+    arguments.command = words[1];
+    const char* session = getenv("REVATI_SESSION");
+    if (session != nullptr) arguments.session = session;
+    for (int i = 2; i < count; ++i) {
+        const std::string word = words[i];
+        const auto value = [&]() -> std::string {
+            if (i + 1 >= count) fail_usage(word + " needs a value");
+            return words[++i];
+        };
+        if (word == "--session") {
+            arguments.session = value();
+        } else if (word == "--mode") {
+            arguments.options.mode = parse_mode(value());
+        } else if (word == "--parallel") {
+            arguments.options.serial = false;
+        } else if (word == "--clients") {
+            arguments.options.clients = static_cast<uint32_t>(strtoul(value().c_str(), nullptr, 10));
+            arguments.clients_given = true;
+        } else if (word == "--cost") {
+            const std::string assignment = value();
+            if (!set_cost(arguments.options.costs, assignment)) fail_usage("cannot read the cost " + assignment);
+        } else if (word == "--stuck-after") {
+            arguments.limits.stuck_ns = strtoll(value().c_str(), nullptr, 10) * ns_per_s;
+        } else if (word == "--arm") {
+            arguments.arm = true;
+        } else {
+            fail_usage("unknown option " + word);
+        }
+    }
+    if (arguments.session.empty()) fail_usage("no --session");
+    return arguments;
+}
+
+void kick(Page& page) {
+    page.kicks.fetch_add(1);
+    futex_wake(&page.kicks);
+}
+
+volatile sig_atomic_t told_to_end = 0;
+Page* served = nullptr;
+
+void on_end_signal(int) {
+    told_to_end = 1;
+    served->command_stop.store(1);
+    kick(*served);
+}
+
+int coordinate(Page& page, const Arguments& arguments) {
+    // The guardian's end is ours: nobody else would notice if we failed.
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    signal(SIGTERM, on_end_signal);
+    signal(SIGINT, SIG_IGN);
+    Coordinator coordinator(page, arguments.session, arguments.limits);
+    puts("ready");
+    fflush(stdout);
+    const int code = coordinator.run();
+    if (told_to_end != 0) end_group(page, arguments.session, "the clock was told to end");
+    return code;
+}
+
+bool has_members(const Page& page) {
+    for (uint32_t i = 0; i < page.process_count.load(); ++i) {
+        const int32_t pid = page.processes[i].pid.load();
+        if (page.processes[i].used.load() != 0 && pid != 0 && kill(pid, 0) == 0) return true;
+    }
+    return false;
+}
+
+// Serves in a child and watches it: whoever of the two dies, the other ends the group.
+int serve(const Arguments& arguments) {
+    Page& page = *create_page(arguments.session, arguments.options);
+    served = &page;
+    if (arguments.arm) page.command_arm.store(1);
+    const pid_t guardian = getpid();
+    const pid_t child = fork();
+    if (child < 0) {
+        perror("revati-clockd: fork");
+        return 1;
+    }
+    if (child == 0) {
+        const int code = coordinate(page, arguments);
+        if (getppid() != guardian) unlink(page_path(arguments.session).c_str());
+        fflush(nullptr);
+        _exit(code);
+    }
+    signal(SIGTERM, on_end_signal);
+    signal(SIGINT, SIG_IGN);
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : exit_code_group_ended;
+    if (!WIFEXITED(status)) {
+        end_group(page, arguments.session, "the clock's coordinator was killed or crashed");
+    } else if (has_members(page)) {
+        end_group(page, arguments.session, "the clock has stopped");
+    }
+    unlink(page_path(arguments.session).c_str());
+    return code;
+}
+
+int control(const Arguments& arguments) {
+    Page& page = *open_page(arguments.session);
+    if (arguments.command == "arm") {
+        page.command_arm.store(1);
+        kick(page);
+        while (page.armed.load() == 0 && page.failed.load() == 0) usleep(500);
+        return page.armed.load() != 0 ? 0 : exit_code_group_ended;
+    }
+    if (arguments.command == "hold") {
+        page.hold.store(1);
+    } else if (arguments.command == "release") {
+        if (arguments.clients_given) page.clients_wanted.store(arguments.options.clients);
+        page.hold.store(0);
+    } else if (arguments.command == "stop") {
+        page.command_stop.store(1);
+    } else if (arguments.command == "status") {
+        print_status(page, stdout);
+        return 0;
+    } else if (arguments.command == "explain") {
+        explain(page, stdout);
+        return 0;
+    } else {
+        fail_usage("unknown command " + arguments.command);
+    }
+    kick(page);
+    return 0;
+}
+
+}  // namespace
+}  // namespace revati::clock
+
+int main(int count, char** words) {
+    using namespace revati::clock;
+    const Arguments arguments = parse(count, words);
+    return arguments.command == "serve" ? serve(arguments) : control(arguments);
+}

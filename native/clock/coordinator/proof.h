@@ -1,0 +1,42 @@
+// Is every thread really asleep? The kernel's own word on it, asked only where something may have changed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "../page.h"
+
+namespace revati::clock {
+
+class Proof {
+  public:
+    enum class Look { asleep, busy, gone };
+
+    explicit Proof(Page& page) : page_(page) { files_.fill({-1, 0, 0}); }
+
+    // True: no thread can run before the coordinator or the outside world does something. Nobody may be counted as running.
+    bool quiescent();
+    // The kernel's state of one thread.
+    Look look_at(uint32_t index);
+    void forget(uint32_t index);
+
+  private:
+    struct StatFile {
+        int fd;
+        int32_t pid;
+        int32_t tid;
+    };
+    struct Proven {
+        uint32_t seq = 0;
+        uint64_t acts = ~0ULL;
+        uint32_t wakes = 0;
+    };
+
+    bool still_proven(uint32_t index, const Proven& now) const;
+
+    Page& page_;
+    std::array<StatFile, max_slots> files_;
+    std::array<Proven, max_slots> proven_;
+};
+
+}  // namespace revati::clock

@@ -1,0 +1,85 @@
+#include "session_page.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../raw.h"
+
+namespace revati::clock {
+namespace {
+
+[[noreturn]] void fail(const std::string& what) {
+    fprintf(stderr, "revati-clockd: %s: %s\n", what.c_str(), strerror(errno));
+    exit(1);
+}
+
+Page* map_page(int fd, const std::string& path) {
+    void* memory = mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (memory == MAP_FAILED) fail("cannot map " + path);
+    return static_cast<Page*>(memory);
+}
+
+int64_t read_clock(clockid_t clock) {
+    timespec t;
+    clock_gettime(clock, &t);
+    return to_ns(t);
+}
+
+}  // namespace
+
+std::string page_path(const std::string& session) { return session + "/clock"; }
+
+Page* create_page(const std::string& session, const SessionOptions& options) {
+    const std::string path = page_path(session);
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) fail("cannot create " + path);
+    if (ftruncate(fd, sizeof(Page)) != 0) fail("cannot size " + path);
+    Page* page = map_page(fd, path);  // all zero: every slot is free
+    page->slot_bytes = sizeof(Slot);
+    page->mode = options.mode;
+    page->serial = options.serial && options.mode == Mode::modelled ? 1 : 0;
+    page->costs = options.costs;
+    page->real_start_ns = read_clock(CLOCK_MONOTONIC);
+    page->shift_ns.store(monotonic_origin_ns - page->real_start_ns);
+    page->clients_wanted.store(options.clients);
+    page->magic = page_magic;
+    return page;
+}
+
+Page* open_page(const std::string& session) {
+    const std::string path = page_path(session);
+    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0) fail("no clock runs in session " + session + " (" + path + ")");
+    Page* page = map_page(fd, path);
+    if (page->magic == page_magic && page->slot_bytes == sizeof(Slot)) return page;
+    fprintf(stderr, "revati-clockd: %s was made by another version\n", path.c_str());
+    exit(1);
+}
+
+bool set_cost(Costs& costs, const std::string& assignment) {
+    const std::map<std::string, int64_t*> fields = {{"send_ns", &costs.send_ns}, {"signal_ns", &costs.signal_ns}, {"clock_ns", &costs.clock_ns},
+                                                    {"poll_ns", &costs.poll_ns}, {"quantum_ns", &costs.quantum_ns}};
+    const size_t equals = assignment.find('=');
+    if (equals == std::string::npos) return false;
+    const std::string name = assignment.substr(0, equals);
+    const char* text = assignment.c_str() + equals + 1;
+    char* end = nullptr;
+    if (name == "cpu_factor") {
+        costs.cpu_factor = strtod(text, &end);
+        return end != text && *end == '\0' && costs.cpu_factor > 0;
+    }
+    const auto field = fields.find(name);
+    if (field == fields.end()) return false;
+    *field->second = strtoll(text, &end, 10);
+    return end != text && *end == '\0' && *field->second >= 0;
+}
+
+}  // namespace revati::clock

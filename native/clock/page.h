@@ -1,0 +1,148 @@
+// The page that every process of a session maps: what the preloaded library and the coordinator know in common.
+//
+// Only lock-free atomics and plain integers live here, so that a process killed at any instruction leaves nothing locked.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace revati::clock {
+
+constexpr uint32_t page_magic = 0x52564b31;  // "RVK1"; raise the digit when the layout changes
+constexpr uint32_t max_slots = 4096;
+constexpr uint32_t max_processes = 1024;
+constexpr int64_t no_deadline = INT64_MAX;
+constexpr int64_t ns_per_s = 1'000'000'000;
+// Monotonic time starts here in every session, so that doubles made of it always have the same spacing.
+constexpr int64_t monotonic_origin_ns = (int64_t{1} << 20) * ns_per_s;
+// Threads that wait for the host rather than for a GPU come after all ranks.
+constexpr uint32_t host_rank = UINT32_MAX;
+
+enum class Mode : uint32_t { modelled, cpu, wall };
+
+enum class State : uint32_t {
+    free,
+    run,      // counted as running
+    block,    // in a wrapped wait
+    ready,    // could run, waits for its turn
+    kernel,   // found asleep in a call that is not wrapped
+    exiting,  // counted as running until the kernel has forgotten the thread
+};
+
+// How a blocked thread can be woken, and therefore what the quiescence proof must look at.
+enum class Wait : uint32_t {
+    park,       // sleeps on its own slot word: only a grant or the coordinator wakes it
+    files,      // descriptors: any act of any process
+    process,    // a kernel object of this process (contended mutex, join): the process's wake counter
+    unlimited,  // anything else (child processes, words shared between processes): always looked at
+};
+
+// What a waiting thread was doing, for people.
+enum class Reason : uint32_t {
+    none, sleep, gpu, pay, turn, poll, epoll, read, condition, semaphore, futex, mutex, join, child, spin, gil, word, barrier, timer,
+};
+
+struct alignas(64) Slot {
+    std::atomic<State> state;
+    std::atomic<uint32_t> word;  // futex: changes whenever the owner may go on
+    std::atomic<uint32_t> seq;   // changes with every wait
+    std::atomic<Wait> wait;
+    std::atomic<Reason> reason;
+    std::atomic<uint32_t> fired;  // released by its deadline
+    std::atomic<int32_t> pid;
+    std::atomic<int32_t> tid;
+    std::atomic<int64_t> deadline_ns;
+    std::atomic<int64_t> local_ns;     // the owner's own time; a waker raises it to its own
+    std::atomic<uint64_t> key;         // the same in every run: made from the creator's key and its count of creations
+    std::atomic<uint64_t> ready_epoch; // decision after which it became ready
+    std::atomic<uint64_t> checked_epoch; // spinners: decision after which it last looked
+    std::atomic<uint64_t> object;      // address or descriptor that it waits for
+    std::atomic<uint32_t> process;     // index into Page::processes
+    std::atomic<uint32_t> rank;
+    std::atomic<uint32_t> children;    // threads and processes it has created
+    std::atomic<uint32_t> spinner;     // the wait stands for a polling loop
+    std::atomic<uint32_t> generation;  // of the slot: owners so far
+};
+
+struct alignas(64) Process {
+    std::atomic<int32_t> pid;  // 0: free or announced
+    std::atomic<int32_t> parent_pid;
+    std::atomic<uint32_t> used;
+    std::atomic<uint32_t> wakes;     // raised before anything that may wake a thread of this process
+    std::atomic<uint32_t> client;    // V moves only while one of these lives
+    std::atomic<uint32_t> orderly;   // has called exit, or another member ended it on purpose
+    std::atomic<uint32_t> attached;  // has the library inside
+};
+
+struct Costs {
+    int64_t send_ns;      // a write to a socket or pipe
+    int64_t signal_ns;    // an eventfd, a condition, a semaphore, a futex wake
+    int64_t clock_ns;     // a clock read inside a polling loop
+    int64_t poll_ns;      // an empty poll or a yield
+    int64_t quantum_ns;   // a thread may owe this much at an act
+    double cpu_factor;    // cpu mode: virtual ns per ns of CPU
+};
+
+struct Counters {
+    std::atomic<uint64_t> releases, jumps, ready, timed, gpu, pay, spin, rechecks, proofs, failed_proofs, stat_reads, kernel_blocked,
+        dead, unmoved;
+    std::atomic<int64_t> proof_ns;
+};
+
+struct Page {
+    uint32_t magic;
+    uint32_t slot_bytes;
+    Mode mode;
+    uint32_t serial;  // one thread at a time, in a stable order
+    Costs costs;
+    int64_t real_start_ns;
+
+    alignas(64) std::atomic<int64_t> v_ns;  // modelled, cpu: virtual time; changes in the coordinator only
+    std::atomic<int64_t> shift_ns;          // virtual = real + shift, while time is real and in wall mode
+    std::atomic<int64_t> realtime_offset_ns;  // CLOCK_REALTIME minus virtual monotonic; meaningful once armed
+    std::atomic<uint32_t> armed;
+    std::atomic<uint32_t> failed;  // the group is being ended
+    std::atomic<uint64_t> epoch;   // decisions so far
+
+    alignas(64) std::atomic<int32_t> running;
+    alignas(64) std::atomic<uint64_t> activity;
+    std::atomic<int64_t> act_ns;  // local time of the latest act
+    alignas(64) std::atomic<uint64_t> acts;
+    alignas(64) std::atomic<uint32_t> kicks;  // futex of the coordinator
+    std::atomic<uint32_t> coordinator_waits;
+    std::atomic<int32_t> coordinator_pid;
+
+    // Control
+    alignas(64) std::atomic<uint32_t> command_arm;
+    std::atomic<uint32_t> command_stop;
+    std::atomic<uint32_t> hold;           // V stands still
+    std::atomic<uint32_t> clients_wanted; // V stands still until so many clients have registered; 0: do not care
+    std::atomic<uint32_t> clients_seen;
+    std::atomic<uint32_t> roots;
+    std::atomic<uint32_t> process_count;  // high-water marks
+    std::atomic<uint32_t> slot_count;
+
+    Counters counters;
+    Process processes[max_processes];
+    Slot slots[max_slots];
+};
+
+static_assert(std::atomic<int64_t>::is_always_lock_free && std::atomic<State>::is_always_lock_free);
+
+// SplitMix64's finaliser: keys need only be distinct and the same in every run.
+inline uint64_t mix_key(uint64_t parent, uint64_t index) {
+    uint64_t x = parent + 0x9e3779b97f4a7c15ULL * (index + 1);
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+    return x ^ (x >> 31);
+}
+
+inline const char* reason_name(Reason reason) {
+    static constexpr const char* names[] = {"nothing",   "sleep", "GPU completion", "modelled host cost", "its turn", "poll",   "epoll",
+                                            "read",      "condition variable", "semaphore", "futex", "mutex", "thread end", "child process",
+                                            "polling loop", "GIL", "shared word", "barrier", "timer"};
+    return names[static_cast<uint32_t>(reason)];
+}
+
+}  // namespace revati::clock

@@ -1,0 +1,290 @@
+#include "registry.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "file_wait.h"
+#include "local_time.h"
+#include "park.h"
+#include "raw.h"
+#include "timers.h"
+
+namespace revati::clock {
+namespace {
+
+constexpr int exit_code_group_ended = 87;
+
+pthread_key_t leave_key;
+
+pid_t own_tid() { return static_cast<pid_t>(raw_syscall(SYS_gettid)); }
+pid_t own_pid() { return static_cast<pid_t>(raw_syscall(SYS_getpid)); }
+
+void raise_mark(std::atomic<uint32_t>& mark, uint32_t to) {
+    uint32_t seen = mark.load();
+    while (seen < to && !mark.compare_exchange_weak(seen, to)) {
+    }
+}
+
+Slot& take_slot(State state, Process& process, uint64_t key) {
+    for (uint32_t i = 0; i < max_slots; ++i) {
+        Slot& slot = page->slots[i];
+        State expected = State::free;
+        if (slot.state.load(std::memory_order_relaxed) != State::free) continue;
+        // Counted before it can be seen, and claimed as "exiting" until it is filled: that state is counted and never released.
+        page->running.fetch_add(1);
+        if (!slot.state.compare_exchange_strong(expected, State::exiting)) {
+            page->running.fetch_sub(1);
+            continue;
+        }
+        slot.pid.store(0);
+        slot.tid.store(0);
+        slot.deadline_ns.store(no_deadline);
+        slot.local_ns.store(self.slot != nullptr ? self.slot->local_ns.load() : page->v_ns.load());
+        slot.key.store(key);
+        slot.ready_epoch.store(page->epoch.load());
+        slot.process.store(static_cast<uint32_t>(&process - page->processes));
+        slot.rank.store(host_rank);
+        slot.children.store(0);
+        slot.spinner.store(0);
+        slot.reason.store(Reason::turn);
+        slot.seq.fetch_add(1);
+        slot.generation.fetch_add(1);
+        raise_mark(page->slot_count, i + 1);
+        slot.state.store(state);
+        page->activity.fetch_add(1);
+        if (state != State::run && page->running.fetch_sub(1) == 1) kick_coordinator();
+        return slot;
+    }
+    fail_session("more than 4096 threads in one session");
+}
+
+Process& take_process() {
+    for (uint32_t i = 0; i < max_processes; ++i) {
+        Process& process = page->processes[i];
+        uint32_t expected = 0;
+        if (process.used.load() != 0 || !process.used.compare_exchange_strong(expected, 1)) continue;
+        process.pid.store(0);
+        process.parent_pid.store(own_pid());
+        process.wakes.store(0);
+        process.client.store(0);
+        process.orderly.store(0);
+        process.attached.store(0);
+        raise_mark(page->process_count, i + 1);
+        return process;
+    }
+    fail_session("more than 1024 processes in one session");
+}
+
+uint64_t next_child_key() { return mix_key(self.slot->key.load(), self.slot->children.fetch_add(1)); }
+
+// In serial mode whatever starts waits for its turn like whatever wakes.
+State first_state() { return serial() ? State::ready : State::run; }
+
+void take_over(Slot& slot) {
+    self.slot = &slot;
+    self.process = &page->processes[slot.process.load()];
+    self.depth = 0;
+    slot.tid.store(own_tid());
+    slot.pid.store(own_pid());
+    block_private_signal();
+    pthread_setspecific(leave_key, &slot);
+    forget_cpu();
+}
+
+void wait_for_first_turn() {
+    Inside inside;
+    park();
+}
+
+// After an exec the threads of the old image are gone; its main slot, if it had one, is ours.
+Slot* slot_of_old_image() {
+    Slot* mine = nullptr;
+    const pid_t pid = own_pid();
+    for (uint32_t i = 0; i < page->slot_count.load(); ++i) {
+        Slot& slot = page->slots[i];
+        const State state = slot.state.load();
+        if (state == State::free || slot.pid.load() != pid) continue;
+        if (slot.tid.load() == pid || slot.tid.load() == 0) {
+            mine = &slot;
+        } else {
+            State seen = state;
+            if (slot.state.compare_exchange_strong(seen, State::free) && (seen == State::run || seen == State::exiting)) {
+                page->running.fetch_sub(1);
+            }
+            page->activity.fetch_add(1);
+        }
+    }
+    return mine;
+}
+
+// A spawned child may get here before its parent has told the pid.
+Slot* slot_announced_by_parent() {
+    const pid_t parent = getppid();
+    for (uint32_t i = 0; i < page->process_count.load(); ++i) {
+        Process& process = page->processes[i];
+        int32_t nobody = 0;
+        if (process.used.load() == 0 || process.parent_pid.load() != parent || process.attached.load() != 0) continue;
+        if (!process.pid.compare_exchange_strong(nobody, own_pid())) continue;
+        for (uint32_t k = 0; k < page->slot_count.load(); ++k) {
+            Slot& slot = page->slots[k];
+            if (slot.state.load() != State::free && slot.process.load() == i && slot.pid.load() == 0) {
+                slot.pid.store(own_pid());
+                return &slot;
+            }
+        }
+    }
+    return nullptr;
+}
+
+Slot& slot_of_root() {
+    Process& process = take_process();
+    process.pid.store(own_pid());
+    process.parent_pid.store(getppid());
+    const char* order = getenv("REVATI_CLOCK_ORDER");
+    const bool client = getenv("REVATI_CLOCK_CLIENT") != nullptr;
+    const uint64_t place = order != nullptr ? strtoull(order, nullptr, 10) : page->roots.fetch_add(1);
+    if (client) {
+        process.client.store(1);
+        page->clients_seen.fetch_add(1);
+    }
+    return take_slot(State::run, process, mix_key(client ? 2 : 1, place));
+}
+
+void join_group() {
+    Slot* slot = slot_of_old_image();
+    if (slot == nullptr) slot = slot_announced_by_parent();
+    if (slot == nullptr) slot = &slot_of_root();
+    take_over(*slot);
+    self.process->attached.store(1);
+    self.process->orderly.store(0);
+    self.process->pid.store(own_pid());
+    enter();
+    if (serial() && slot->state.load() == State::run) {
+        // An event of its own: the new image goes on in its place in the order, not when its libraries happen to be loaded.
+        sleep_until(now_ns(), Reason::turn);
+    } else if (slot->state.load() != State::run) {
+        wait_for_first_turn();
+    }
+}
+
+thread_local Slot* announced_child __attribute__((tls_model("initial-exec"))) = nullptr;
+
+// Before the other libraries' handlers: they may wait, and must not do so in the parent's slot.
+void after_fork_in_child() {
+    if (page == nullptr) return;
+    reset_parking();
+    reset_timers();
+    Slot* slot = announced_child;
+    if (slot == nullptr && self.slot != nullptr) slot = announce_process();  // not through our fork(): forkpty, daemon
+    self = {};
+    if (slot == nullptr) return;
+    take_over(*slot);
+    self.process->pid.store(own_pid());
+    self.process->attached.store(1);
+}
+
+}  // namespace
+
+void fail_session(const char* message) {
+    fprintf(stderr, "revati clock: %s\n", message);
+    if (page != nullptr) page->failed.store(1);
+    _exit(exit_code_group_ended);
+}
+
+void attach_session() {
+    const char* mode = getenv("REVATI_CLOCK");
+    const char* session = getenv("REVATI_SESSION");
+    if (session == nullptr || (mode != nullptr && strcmp(mode, "off") == 0)) return;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/clock", session);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return;
+    void* memory = mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (memory == MAP_FAILED) fail_session("cannot map the session's clock page");
+    Page* mapped = static_cast<Page*>(memory);
+    if (mapped->magic != page_magic || mapped->slot_bytes != sizeof(Slot)) {
+        fail_session("the session was made by another version of this library; start a new session");
+    }
+    pthread_key_create(&leave_key, [](void*) { leave_thread(); });
+    pthread_atfork(nullptr, nullptr, after_fork_in_child);
+    install_private_signal();
+    page = mapped;
+    join_group();
+}
+
+Slot* announce_thread() { return &take_slot(first_state(), *self.process, next_child_key()); }
+
+Slot* announce_process() { return &take_slot(State::run, take_process(), next_child_key()); }
+
+void adopt_thread(Slot& slot) {
+    take_over(slot);
+    if (slot.state.load() != State::run) wait_for_first_turn();
+}
+
+void withdraw_announcement(Slot& slot) {
+    const bool whole_process = self.process != &page->processes[slot.process.load()];
+    if (whole_process) page->processes[slot.process.load()].used.store(0);
+    const State state = slot.state.exchange(State::free);
+    page->activity.fetch_add(1);
+    if (state == State::run && page->running.fetch_sub(1) == 1) kick_coordinator();
+}
+
+void leave_thread() {
+    Slot* slot = self.slot;
+    if (slot == nullptr) return;
+    enter();
+    self.process->wakes.fetch_add(1);
+    page->acts.fetch_add(1);
+    self.slot = nullptr;
+    slot->state.store(State::exiting);
+    page->activity.fetch_add(1);
+    kick_coordinator();
+}
+
+void prepare_fork() { announced_child = announce_process(); }
+
+void finish_fork(pid_t pid) {
+    Slot* slot = announced_child;
+    announced_child = nullptr;
+    if (pid < 0) {
+        withdraw_announcement(*slot);
+    } else if (pid > 0) {
+        name_child(*slot, pid);
+    } else if (serial()) {
+        sleep_until(now_ns(), Reason::turn);
+    }
+}
+
+void name_child(Slot& slot, pid_t pid) {
+    int32_t nobody = 0;
+    Process& process = page->processes[slot.process.load()];
+    if (process.pid.compare_exchange_strong(nobody, pid)) slot.pid.store(pid);
+}
+
+Process* find_process(pid_t pid) {
+    for (uint32_t i = 0; i < page->process_count.load(); ++i) {
+        Process& process = page->processes[i];
+        if (process.used.load() != 0 && process.pid.load() == pid) return &process;
+    }
+    return nullptr;
+}
+
+void leave_process() {
+    if (page == nullptr || self.process == nullptr) return;
+    self.process->orderly.store(1);
+    page->acts.fetch_add(1);
+}
+
+void mark_orderly(pid_t pid) {
+    Process* process = find_process(pid);
+    if (process != nullptr) process->orderly.store(1);
+}
+
+}  // namespace revati::clock

@@ -1,0 +1,35 @@
+// Who takes part: slots for threads and entries for processes, handed out before the new thread or process runs.
+#pragma once
+
+#include <cstdint>
+
+#include <sys/types.h>
+
+#include "slot.h"
+
+namespace revati::clock {
+
+// Maps the session's page if there is one. Without it the library stays inert.
+void attach_session();
+
+// A slot for a thread or process that the calling thread is about to create. null: no slot is left; the group is ended.
+Slot* announce_thread();
+Slot* announce_process();
+void adopt_thread(Slot& slot);  // in the new thread; waits for its turn
+void withdraw_announcement(Slot& slot);
+void leave_thread();            // the calling thread is about to end
+
+// Around fork(): the parent announces the child, which takes its slot before anything else of it runs.
+void prepare_fork();
+void finish_fork(pid_t pid);  // in both
+
+void name_child(Slot& slot, pid_t pid);  // posix_spawn: the child finds its slot by pid
+
+void leave_process();          // the process is about to end, as it wants to
+void mark_orderly(pid_t pid);  // this process's end is not an accident
+Process* find_process(pid_t pid);
+
+// Ends the whole group: a state that would give wrong times. Prints, does not return.
+[[noreturn]] void fail_session(const char* message);
+
+}  // namespace revati::clock

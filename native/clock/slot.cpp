@@ -1,0 +1,167 @@
+#include "slot.h"
+
+#include <cerrno>
+
+#include "local_time.h"
+#include "raw.h"
+
+namespace revati::clock {
+
+Page* page = nullptr;
+thread_local ThreadState self __attribute__((tls_model("initial-exec"))) = {};
+
+namespace {
+
+// The count rises before the state says so: the coordinator must never see a running thread that is not counted.
+bool take_place(Slot& slot, State from) {
+    page->running.fetch_add(1);
+    if (slot.state.compare_exchange_strong(from, State::run)) {
+        page->activity.fetch_add(1);
+        return true;
+    }
+    if (page->running.fetch_sub(1) == 1) kick_coordinator();
+    return false;
+}
+
+bool queue_for_turn(Slot& slot, State from) {
+    slot.ready_epoch.store(page->epoch.load());
+    if (!slot.state.compare_exchange_strong(from, State::ready)) return false;
+    page->activity.fetch_add(1);
+    if (page->running.load() == 0) kick_coordinator();
+    return true;
+}
+
+void raise_to(std::atomic<int64_t>& time, int64_t to) {
+    int64_t seen = time.load();
+    while (seen < to && !time.compare_exchange_weak(seen, to)) {
+    }
+}
+
+void wait_for_turn(Slot& slot) {
+    for (;;) {
+        const uint32_t word = slot.word.load();
+        if (slot.state.load() == State::run) return;
+        futex_wait(&slot.word, word);
+    }
+}
+
+// After a signal. False: the wait was over already.
+bool get_place_back(Slot& slot) {
+    if (!serial()) return take_place(slot, State::block);
+    if (!queue_for_turn(slot, State::block)) return false;
+    wait_for_turn(slot);
+    return true;
+}
+
+// How long a parked thread may sleep before it has to end its wait itself: the coordinator does that once time is virtual.
+int64_t real_time_left_ns(int64_t deadline_ns, int64_t give_up_ns) {
+    if (give_up_ns != no_deadline) return give_up_ns - real_clock_ns(CLOCK_MONOTONIC);
+    if (armed() || deadline_ns == no_deadline) return no_deadline;
+    return deadline_ns - now_ns();
+}
+
+}  // namespace
+
+void kick_coordinator() {
+    if (!armed()) return;
+    page->kicks.fetch_add(1);
+    if (page->coordinator_waits.load() != 0) futex_wake(&page->kicks);
+}
+
+void regain_place() {
+    Slot& slot = *self.slot;
+    if (serial() && queue_for_turn(slot, State::kernel)) {
+        wait_for_turn(slot);
+    } else {
+        take_place(slot, State::kernel);
+    }
+}
+
+void begin_wait(const WaitFor& wait) {
+    Slot& slot = *self.slot;
+    slot.wait.store(wait.wait);
+    slot.reason.store(wait.reason);
+    slot.deadline_ns.store(wait.deadline_ns);
+    slot.object.store(wait.object);
+    slot.rank.store(wait.rank);
+    slot.spinner.store(wait.spinner ? 1 : 0);
+    slot.checked_epoch.store(page->epoch.load());
+    slot.fired.store(0);
+    slot.seq.fetch_add(1);
+    if (slot.state.exchange(State::block) == State::kernel) {
+        page->activity.fetch_add(1);
+        if (page->running.load() == 0) kick_coordinator();
+    } else if (page->running.fetch_sub(1) == 1) {
+        kick_coordinator();
+    }
+}
+
+bool withdraw() { return take_place(*self.slot, State::block); }
+
+Wake end_wait() {
+    Slot& slot = *self.slot;
+    const int saved_errno = errno;
+    for (;;) {
+        const State state = slot.state.load();
+        if (state == State::run) break;
+        if (state == State::ready) {
+            wait_for_turn(slot);
+        } else if (serial()) {
+            // What woke us happened at the latest act; nothing that we do may seem earlier.
+            if (queue_for_turn(slot, State::block)) raise_to(slot.local_ns, page->act_ns.load());
+        } else {
+            take_place(slot, State::block);
+        }
+    }
+    slot.seq.fetch_add(1);
+    errno = saved_errno;
+    return slot.fired.load() != 0 ? Wake::deadline : Wake::woken;
+}
+
+Wake park(bool interruptible, int64_t real_limit_ns) {
+    Slot& slot = *self.slot;
+    const int saved_errno = errno;
+    const int64_t give_up_ns = real_limit_ns < 0 ? no_deadline : real_clock_ns(CLOCK_MONOTONIC) + real_limit_ns;
+    for (;;) {
+        const uint32_t word = slot.word.load();
+        if (slot.state.load() == State::run) break;
+        const int64_t left_ns = real_time_left_ns(slot.deadline_ns.load(), give_up_ns);
+        if (left_ns > 0) {
+            const long result = futex_wait(&slot.word, word, left_ns == no_deadline ? -1 : left_ns);
+            if (interruptible && result == -EINTR && get_place_back(slot)) {
+                errno = saved_errno;
+                return Wake::signal;
+            }
+        } else if (take_place(slot, State::block)) {
+            slot.fired.store(1);
+            break;
+        } else if (slot.state.load() == State::ready) {
+            wait_for_turn(slot);
+        }
+    }
+    slot.seq.fetch_add(1);
+    errno = saved_errno;
+    return slot.fired.load() != 0 ? Wake::deadline : Wake::woken;
+}
+
+void grant(Slot& slot) {
+    if (armed() && self.slot != nullptr) raise_to(slot.local_ns, self.slot->local_ns.load());
+    if (serial() && queue_for_turn(slot, State::block)) return;
+    if (!take_place(slot, State::block)) return;
+    slot.word.fetch_add(1);
+    futex_wake(&slot.word);
+}
+
+Wake sleep_until_or_signal(int64_t deadline_ns, Reason reason) {
+    Inside inside;
+    begin_wait({Wait::park, reason, deadline_ns});
+    return park(true);
+}
+
+void sleep_until(int64_t deadline_ns, Reason reason, uint32_t rank, bool spinner) {
+    Inside inside;
+    begin_wait({Wait::park, reason, deadline_ns, 0, rank, spinner});
+    park();
+}
+
+}  // namespace revati::clock
