@@ -43,6 +43,7 @@ class Emulation:
         self.gpu = catalogue.get(gpu)
         self.gpus = gpus
         self._session: Session | None = None
+        self._path_first: list[str] = []
         self._processes: list[SupervisedProcess] = []
 
     def __enter__(self) -> Self:
@@ -68,6 +69,7 @@ class Emulation:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         stdin: int | IO[bytes] | None = None,
         stdout: int | IO[bytes] | None = None,
@@ -79,6 +81,7 @@ class Emulation:
         Args:
             argv: The command.
             env: The environment to start from; this process's by default.
+            variables: More variables, set whatever `env` says.
             cwd: Its working directory.
             stdin: As for `subprocess.Popen`, like the next two.
             stdout: See `stdin`.
@@ -88,7 +91,9 @@ class Emulation:
         Raises:
             RevatiError: It cannot run on virtual GPUs, or there is no such command.
         """
-        base = dict(os.environ if env is None else env)
+        base = {**(os.environ if env is None else env), **(variables or {})}
+        if self._path_first:
+            base["PATH"] = os.pathsep.join([*self._path_first, base.get("PATH", os.defpath)])
         target = environment.inspect(argv, base)
         process = SupervisedProcess(
             argv,
@@ -102,6 +107,10 @@ class Emulation:
         )
         self._processes.append(process)
         return process
+
+    def path_first(self, folder: Path) -> None:
+        """Puts a folder first on the PATH of every command that is launched from now on."""
+        self._path_first.insert(0, str(folder))
 
     def run(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from revati.launcher import supervisor
@@ -146,6 +147,21 @@ def become_subreaper() -> None:
 def end_orphans() -> None:
     """Ends every descendant of this process: the last resort when a supervisor was itself killed."""
     supervisor.end_all(supervisor.GRACE_S)
+
+
+@contextlib.contextmanager
+def signals_as_exceptions() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP unwind the stack, as SIGINT does, so that everything is tidied up."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def block_signals() -> None:

@@ -1,0 +1,111 @@
+"""The framework's own benchmark client, watched while it runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from revati.bench.engine import Engine
+from revati.bench.progress import Progress
+from revati.bench.server import Server
+from revati.emulation import Emulation
+from revati.errors import ClientError
+from revati.launcher.session import Stats
+
+_DONE_OF = re.compile(r"(\d+)/(\d+) \[")  # tqdm
+_POLL_S = 0.3
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment of the benchmark: real time, and the virtual GPUs' counters."""
+
+    wall_s: float
+    stats: Stats
+
+
+class _Watcher(threading.Thread):
+    """Copies the client's output to its log and notes when the load begins and ends."""
+
+    def __init__(self, source: Any, log: Path, engine: Engine, mark: Callable[[], Mark]) -> None:
+        super().__init__(daemon=True)
+        self._source, self._log, self._engine, self._mark = source, log, engine, mark
+        self.begin: Mark | None = None
+        self.end: Mark | None = None
+        self.done = ""
+
+    def run(self) -> None:
+        text = ""
+        with self._log.open("wb") as log:
+            while chunk := self._source.read1(1 << 16):
+                log.write(chunk)
+                log.flush()
+                text = (text + chunk.decode(errors="replace"))[-20000:]
+                if self.begin is None and self._engine.load_begins.search(text):
+                    self.begin = self._mark()
+                if self.end is None and self._engine.load_ends.search(text):
+                    self.end = self._mark()
+                if matches := _DONE_OF.findall(text):
+                    self.done = "/".join(matches[-1]) + " requests"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the client wrote, and what happened while it measured."""
+
+    report: dict[str, Any]
+    wall_s: float
+    stats: Stats
+
+
+def measure(
+    engine: Engine,
+    emulation: Emulation,
+    server: Server,
+    command: Sequence[str],
+    result: Path,
+    log: Path,
+    progress: Progress,
+) -> Measurement:
+    """Runs the client to its end.
+
+    Raises:
+        ClientError: It failed, or wrote no result.
+        ServerError: The server ended meanwhile.
+    """
+    progress.show("starting the client")
+    result.unlink(missing_ok=True)
+    process = emulation.launch(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, variables={"PYTHONUNBUFFERED": "1"}
+    )
+    watcher = _Watcher(process.stdout, log, engine, lambda: Mark(time.monotonic(), emulation.session.stats()))
+    watcher.start()
+    try:
+        while (code := process.poll()) is None:
+            server.check_alive()
+            if watcher.begin:
+                progress.show("benchmark", watcher.done)
+            time.sleep(_POLL_S)
+    finally:
+        process.kill()
+        watcher.join(5)
+    server.check_alive()
+    if code or not result.is_file():
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        tail = "\n".join(f"  {line}" for line in lines[-12:])
+        raise ClientError(
+            f"the benchmark client ended with exit code {code}; its last words ({log}):\n{tail}"
+        )
+    if watcher.begin is None or watcher.end is None:
+        raise ClientError(f"the client's output does not tell when its load began and ended; see {log}.")
+    report: dict[str, Any] = json.loads(result.read_text())
+    return Measurement(
+        report, watcher.end.wall_s - watcher.begin.wall_s, watcher.end.stats - watcher.begin.stats
+    )

@@ -1,0 +1,119 @@
+"""vLLM: `vllm serve` and `vllm bench serve`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from revati.bench.engine import Address, Engine, Hint, Load, Phase
+
+_FIT = "use more GPUs (--gpus N --tp N), a larger GPU, or a shorter context (--server-args '--max-model-len 8192')"
+
+
+class Vllm(Engine):
+    """vLLM's V1 engine.
+
+    The log lines are those of 0.24.0; one that a release words differently costs a phase's name in the progress display.
+    """
+
+    name = "vllm"
+    executable = "vllm"
+    phases = (
+        Phase("importing", re.compile(r"^", re.MULTILINE)),
+        Phase("starting the engine", re.compile(r"Initializing a V1 LLM engine")),
+        Phase("loading the model", re.compile(r"Starting to load model")),
+        Phase("profiling and compiling", re.compile(r"Model loading took")),
+        Phase("warming up", re.compile(r"GPU KV cache size")),
+        Phase("capturing graphs", re.compile(r"Capturing CUDA graphs")),
+        Phase("starting the server", re.compile(r"Starting vLLM server|Application startup complete")),
+    )
+    hints = (
+        Hint(re.compile(r"Address already in use", re.IGNORECASE), "choose another port with --port"),
+        Hint(
+            re.compile(
+                r"OutOfMemoryError|CUDA out of memory|No available memory for the cache|KV cache is needed"
+            ),
+            f"the model does not fit: {_FIT}",
+        ),
+        Hint(
+            re.compile(r"Free memory on device .* is less than desired"),
+            "another command uses the same GPU's memory",
+        ),
+        Hint(
+            re.compile(r"unrecognized arguments|invalid choice"),
+            "check --server-args against `vllm serve --help=all`",
+        ),
+        Hint(re.compile(r"is not divisible by tensor parallel"), "choose another --tp"),
+    )
+    load_begins = re.compile(r"Starting main benchmark run")
+    load_ends = re.compile(r"Serving Benchmark Result")
+
+    def serve_command(
+        self, program: Path, model: Path, address: Address, tp: int, extra: Sequence[str]
+    ) -> list[str]:
+        """`vllm serve`, default flags apart from weights that need not exist."""
+        command = [str(program), "serve", str(model), "--load-format", "dummy"]
+        command += [
+            "--served-model-name",
+            address.model_name,
+            "--host",
+            address.host,
+            "--port",
+            str(address.port),
+        ]
+        if tp > 1:
+            command += ["--tensor-parallel-size", str(tp)]
+        return [*command, *extra]
+
+    def client_command(
+        self,
+        program: Path,
+        tokenizer: Path,
+        address: Address,
+        load: Load,
+        result: Path,
+        extra: Sequence[str],
+    ) -> list[str]:
+        """`vllm bench serve` with random prompts of exact length, every request generating all its tokens.
+
+        Greedy sampling unless `extra` says otherwise: a model's own defaults (top-p for most) would add a sampler that
+        no figure published for such loads contains.
+        """
+        command = [str(program), "bench", "serve", "--backend", "openai", "--base-url", address.url]
+        command += [
+            "--endpoint",
+            "/v1/completions",
+            "--model",
+            address.model_name,
+            "--tokenizer",
+            str(tokenizer),
+        ]
+        command += [
+            "--dataset-name",
+            "random",
+            "--num-prompts",
+            str(load.num_prompts),
+            "--seed",
+            str(load.seed),
+        ]
+        command += ["--random-input-len", str(load.input_len), "--random-output-len", str(load.output_len)]
+        command += ["--ignore-eos", "--temperature", "0"]
+        if load.request_rate is not None:
+            command += ["--request-rate", str(load.request_rate)]
+        if load.max_concurrency is not None:
+            command += ["--max-concurrency", str(load.max_concurrency)]
+        command += ["--percentile-metrics", "ttft,tpot,itl,e2el", "--metric-percentiles", "50,90,95,99"]
+        command += ["--save-result", "--save-detailed"]
+        command += ["--result-dir", str(result.parent), "--result-filename", result.name]
+        return [*command, *extra]
+
+    def kv_cache_tokens(self, log: str) -> int | None:
+        """From `GPU KV cache size: 1,234,567 tokens`."""
+        match = re.search(r"GPU KV cache size: ([\d,]+) tokens", log)
+        return int(match[1].replace(",", "")) if match else None
+
+    def version(self, log: str) -> str | None:
+        """From `Initializing a V1 LLM engine (v0.24.0) with config: ...`."""
+        match = re.search(r"V1 LLM engine \(v([^)]+)\)", log)
+        return match[1] if match else None

@@ -1,0 +1,83 @@
+"""`revati bench`: one answer about one configuration."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from revati.bench import ENGINES, Benchmark, Load, run
+from revati.bench.progress import Progress
+from revati.bench.result import print_table
+from revati.commands.options import gpu_options, out_option
+from revati.launcher import process
+
+
+@click.command(
+    epilog="Example: revati bench --engine vllm --model llama-3.1-8b --gpu h100-sxm --request-rate 8"
+)
+@click.option("--engine", type=click.Choice(list(ENGINES)), default="vllm", show_default=True)
+@click.option(
+    "--model", required=True, metavar="NAME|PATH", help="See `revati models list`, or a model folder."
+)
+@gpu_options
+@click.option("--tp", type=click.IntRange(1), help="Tensor parallelism; default: the number of GPUs.")
+@click.option(
+    "--request-rate", type=click.FloatRange(0, min_open=True), help="Requests/s; default: all at once."
+)
+@click.option("--max-concurrency", type=click.IntRange(1), help="Most requests at a time; default: no limit.")
+@click.option("--num-prompts", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--input-len", type=click.IntRange(1), default=512, show_default=True, help="Tokens.")
+@click.option("--output-len", type=click.IntRange(1), default=128, show_default=True, help="Tokens.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--server-args", default="", metavar='"..."', help="More arguments for the server.")
+@click.option("--client-args", default="", metavar='"..."', help="More arguments for the client.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the server; default: any free one.")
+@click.option("--ready-timeout", type=float, default=1800.0, show_default=True, metavar="SECONDS")
+@out_option("Where result.json, client.json and the logs go.  [default: out/bench]")
+def command(
+    engine: str,
+    model: str,
+    gpu: str,
+    gpus: int,
+    tp: int | None,
+    request_rate: float | None,
+    max_concurrency: int | None,
+    num_prompts: int,
+    input_len: int,
+    output_len: int,
+    seed: int,
+    server_args: str,
+    client_args: str,
+    port: int | None,
+    ready_timeout: float,
+    out: Path | None,
+) -> None:
+    """Serve a model on virtual GPUs and load it with the framework's own benchmark client.
+
+    The server has its default flags, and the client sends random prompts of exact length and lets every request
+    generate all its tokens, greedily. Anything else: --server-args and --client-args.
+    """
+    benchmark = Benchmark(
+        engine=ENGINES[engine](),
+        model=model,
+        load=Load(num_prompts, input_len, output_len, request_rate, max_concurrency, seed),
+        gpu=gpu,
+        gpus=gpus,
+        tp=gpus if tp is None else tp,
+        server_args=tuple(shlex.split(server_args)),
+        client_args=tuple(shlex.split(client_args)),
+        port=port,
+        ready_timeout_s=ready_timeout,
+    )
+    out = out or Path("out/bench")
+    process.become_subreaper()
+    try:
+        with process.signals_as_exceptions(), Progress() as progress:
+            answer = run(benchmark, out, progress)
+    finally:
+        process.end_orphans()
+    print_table(answer, Console())
+    click.echo(f"{out / 'result.json'}")
