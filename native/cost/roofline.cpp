@@ -194,16 +194,18 @@ bool Roofline::collective(const CollectiveFeatures& f, Duration* out) const {
     }
     if (f.custom) {
         // One shot: every rank reads all the others. It wins while the payload is small.
-        const double one_shot = 3.5e-6 + 0.25e-6 * others + bytes * others / (link * 0.65);
-        const double two_shot = 6.0e-6 + 0.35e-6 * others + traffic / (link * 0.72);
+        const double one_shot = 3.4e-6 + 0.1e-6 * others + bytes * others / (link * 0.45);
+        const double two_shot = 5.0e-6 + 0.15e-6 * others + traffic / (link * 0.65);
         set(out, std::min(one_shot, two_shot), Family::collective, 0.75f);
         return true;
     }
     // NCCL: a latency per step and rank, and a protocol that reaches the link's bandwidth only for large
     // messages.
     const double latency = (nvlink ? 4.5e-6 : 9e-6) + hops * others * (nvlink ? 0.7e-6 : 2.5e-6);
-    const double busy = traffic / (link * (nvlink ? 0.80 : 0.75));
-    set(out, latency + busy, Family::collective, 0.70f);
+    const double wire = traffic / (link * (nvlink ? 0.80 : 0.75));
+    // The low-latency protocols of small messages reach half of that.
+    const double slow = std::min(traffic, 4e6) / (link * 0.8);
+    set(out, latency + wire + slow, Family::collective, 0.70f);
     return true;
 }
 
