@@ -273,16 +273,26 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
     return cudaSuccess;
 }
 
-cudaError_t cudaProfilerStart() {
+// Declared in a header of their own.
+extern "C" REVATI_API cudaError_t cudaProfilerStart() {
     return on_device([](int) { return Status::ok; });
 }
 
-cudaError_t cudaProfilerStop() {
+extern "C" REVATI_API cudaError_t cudaProfilerStop() {
     return on_device([](int) { return Status::ok; });
 }
 
 cudaError_t cudaCtxResetPersistingL2Cache() {
     return on_device([](int) { return Status::ok; });
+}
+
+cudaError_t cudaDeviceFlushGPUDirectRDMAWrites(cudaFlushGPUDirectRDMAWritesTarget,
+                                               cudaFlushGPUDirectRDMAWritesScope) {
+    return on_device([](int) { return Status::ok; });
+}
+
+cudaChannelFormatDesc cudaCreateChannelDesc(int x, int y, int z, int w, cudaChannelFormatKind kind) {
+    return {x, y, z, w, kind};
 }
 
 #if CUDART_VERSION < 13000

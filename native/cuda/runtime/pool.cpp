@@ -268,3 +268,31 @@ cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_t pool, 
         return Status::ok;
     });
 }
+
+#if CUDART_VERSION >= 13000
+
+// Pools by place: the only place with pools is a device.
+
+cudaError_t cudaMemGetDefaultMemPool(cudaMemPool_t* pool, cudaMemLocation* location,
+                                     cudaMemAllocationType type) {
+    if (location == nullptr || location->type != cudaMemLocationTypeDevice ||
+        type != cudaMemAllocationTypePinned)
+        return finish(cudaErrorInvalidValue);
+    return cudaDeviceGetDefaultMemPool(pool, location->id);
+}
+
+cudaError_t cudaMemGetMemPool(cudaMemPool_t* pool, cudaMemLocation* location, cudaMemAllocationType type) {
+    if (location == nullptr || location->type != cudaMemLocationTypeDevice ||
+        type != cudaMemAllocationTypePinned)
+        return finish(cudaErrorInvalidValue);
+    return cudaDeviceGetMemPool(pool, location->id);
+}
+
+cudaError_t cudaMemSetMemPool(cudaMemLocation* location, cudaMemAllocationType type, cudaMemPool_t pool) {
+    if (location == nullptr || location->type != cudaMemLocationTypeDevice ||
+        type != cudaMemAllocationTypePinned)
+        return finish(cudaErrorInvalidValue);
+    return cudaDeviceSetMemPool(location->id, pool);
+}
+
+#endif

@@ -3,6 +3,7 @@
 
 #include "cuda/common/attributes.h"
 #include "cuda/runtime/runtime.h"
+#include "device/log.h"
 
 using namespace revati;
 using namespace revati::cuda;
@@ -156,6 +157,12 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 #if CUDART_VERSION < 13000
 cudaError_t cudaGetDeviceProperties_v2(cudaDeviceProp* properties, int device) {
     return properties_of(properties, device);
+}
+
+// Under this name CUDA 12 still keeps the smaller structure of CUDA 11, for programs that were compiled with that.
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int) {
+    return finish(static_cast<cudaError_t>(
+        revati_unsupported("runtime", "cudaGetDeviceProperties of CUDA 11", cudaErrorNotSupported)));
 }
 #else
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
