@@ -14,7 +14,7 @@ _FIT = "use more GPUs (--gpus N --tp N), a larger GPU, or a shorter context (--s
 class Vllm(Engine):
     """vLLM's V1 engine.
 
-    The log lines are those of 0.24.0; one that a release words differently costs a phase's name in the progress display.
+    The log lines are those of 0.24.0; one that a release words differently costs the name of a phase in the display.
     """
 
     name = "vllm"
