@@ -103,9 +103,16 @@ int unpark(const void* address, int count, uint32_t bits) {
     return woken;
 }
 
+// Exact, not a guess by bucket: what a wake-up costs must not depend on where the program was loaded.
 bool has_parked(const void* address) {
+    Bucket& bucket = bucket_of(address);
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    return bucket_of(address).waiters.load() != 0;
+    if (bucket.waiters.load() == 0) return false;
+    Locked locked(bucket);
+    for (const Parking* p = bucket.first; p != nullptr; p = p->next_) {
+        if (p->address_ == address) return true;
+    }
+    return false;
 }
 
 void reset_parking() {

@@ -21,6 +21,7 @@ class Parking {
 
   private:
     friend int unpark(const void* address, int count, uint32_t bits);
+    friend bool has_parked(const void* address);
 
     const void* address_ = nullptr;
     Slot* slot_ = nullptr;
@@ -31,7 +32,7 @@ class Parking {
 
 // Wakes up to `count` waiters; returns how many.
 int unpark(const void* address, int count, uint32_t bits = ~0U);
-bool has_parked(const void* address);  // a hint: false only if nobody is parked
+bool has_parked(const void* address);
 
 void reset_parking();  // in a forked child: the other threads do not exist
 

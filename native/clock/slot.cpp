@@ -107,8 +107,10 @@ Wake end_wait() {
         if (state == State::ready) {
             wait_for_turn(slot);
         } else if (serial()) {
-            // What woke us happened at the latest act; nothing that we do may seem earlier.
-            if (queue_for_turn(slot, State::block)) raise_to(slot.local_ns, page->act_ns.load());
+            if (!queue_for_turn(slot, State::block)) continue;
+            wait_for_turn(slot);
+            // What woke us was an act; nothing that we do may seem earlier. Read when it is our turn: before, others may still act.
+            raise_to(slot.local_ns, page->act_ns.load());
         } else {
             take_place(slot, State::block);
         }

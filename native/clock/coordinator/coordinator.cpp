@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <tuple>
 #include <utility>
 
@@ -40,6 +41,8 @@ Coordinator::Coordinator(Page& page, std::string session, const WatchdogLimits& 
     : page_(page), session_(std::move(session)), limits_(limits), proof_(page) {
     page_.coordinator_pid.store(getpid());
     prctl(PR_SET_TIMERSLACK, 1UL);
+    const char* trace_path = getenv("REVATI_CLOCK_TRACE");
+    if (trace_path != nullptr) trace_ = fopen(trace_path, "we");
 }
 
 int Coordinator::run() {
@@ -187,9 +190,17 @@ void Coordinator::release(Slot& slot, State from) {
         return;
     }
     page_.activity.fetch_add(1);
+    if (trace_ != nullptr) trace(slot, timed ? State::block : State::ready);
     slot.word.fetch_add(1);
     futex_wake(&slot.word, INT_MAX);
     if (timed && files) raw_syscall(SYS_tgkill, slot.pid.load(), slot.tid.load(), private_signal());
+}
+
+// Two runs of one program must give the same trace, process ids aside.
+void Coordinator::trace(const Slot& slot, State from) const {
+    fprintf(trace_, "%lu %ld %016lx %s %s ahead=%ld %d/%d\n", page_.epoch.load(), page_.v_ns.load() - monotonic_origin_ns, slot.key.load(),
+            from == State::ready ? "ready" : "timed", reason_name(slot.reason.load()), slot.local_ns.load() - page_.v_ns.load(),
+            slot.pid.load(), slot.tid.load());
 }
 
 // In wall mode time also passes while threads run, and deadlines come due without a jump.

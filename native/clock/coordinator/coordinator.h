@@ -1,7 +1,7 @@
 // The host's coordinator: when nobody can run, releases exactly one thread and moves virtual time to that thread's deadline.
 #pragma once
 
-#include <memory>
+#include <cstdio>
 #include <string>
 
 #include "../page.h"
@@ -37,6 +37,7 @@ class Coordinator {
     Slot* spinner_to_recheck();
     void release(Slot& slot, State from);
     void note_productive_release();
+    void trace(const Slot& slot, State from) const;
     bool held() const;
     void idle();
 
@@ -55,6 +56,7 @@ class Coordinator {
     std::string session_;
     WatchdogLimits limits_;
     Proof proof_;
+    FILE* trace_ = nullptr;
     int exit_code_ = 0;
     bool done_ = false;
     uint64_t productive_epoch_ = 0;
