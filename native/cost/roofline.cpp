@@ -36,19 +36,21 @@ constexpr Tile tiles[] = {
     {64, 32, 0.40},  {32, 64, 0.40},  {64, 16, 0.22},   {16, 64, 0.22},
 };
 
-// Time in which `units` blocks of equal work are done by the GPU's SMs, wave after wave.
-double tile_seconds(const Tile& tile, const GemmFeatures& f, int split, double peak, int sms) {
-    const int64_t blocks = ceil_div(f.m, tile.rows) * ceil_div(f.n, tile.columns) * f.batch * split;
-    const int64_t waves = ceil_div(blocks, sms);
-    const double k = static_cast<double>(ceil_div(f.k, split));
-    const double per_block =
-        2.0 * tile.rows * tile.columns * k / (peak / sms * gemm_flops_fraction * tile.efficiency);
-    return static_cast<double>(waves) * per_block;
-}
+// Split along k, a block still works on this many at least.
+constexpr int64_t shortest_split = 512;
+// How much faster one SM can load than its fair share of the memory bandwidth, while others wait or hit the
+// cache.
+constexpr double burst = 3.0;
 
-// The share of the memory bandwidth that this many blocks can draw: half of the SMs, busy, are enough.
-double drawn_share(int64_t blocks, int sms) {
-    return std::min(1.0, std::pow(2.0 * static_cast<double>(blocks) / sms, 0.7));
+// Time in which the tiles of a GEMM are done by the GPU's SMs, wave after wave.
+double tiles_seconds(const Tile& tile, const GemmFeatures& f, int split, double sm_flops, double sm_bandwidth,
+                     int sms) {
+    const int64_t blocks = ceil_div(f.m, tile.rows) * ceil_div(f.n, tile.columns) * f.batch * split;
+    const double k = static_cast<double>(split == 1 ? f.k : std::max(shortest_split, ceil_div(f.k, split)));
+    const double compute = 2.0 * tile.rows * tile.columns * k / (sm_flops * tile.efficiency);
+    const double load =
+        k * (tile.rows * bits_of(f.a) + tile.columns * bits_of(f.b)) / 8 / (burst * sm_bandwidth);
+    return static_cast<double>(ceil_div(blocks, sms)) * std::max(compute, load);
 }
 
 void set(Duration* out, double seconds, Family family, float confidence) {
@@ -90,17 +92,16 @@ bool Roofline::gemm(const GemmFeatures& features, Duration* out) const {
     const double m = static_cast<double>(f.m), n = static_cast<double>(f.n), k = static_cast<double>(f.k);
     const double bytes = static_cast<double>(f.batch) *
                          (m * k * bits_of(f.a) + n * k * bits_of(f.b) + m * n * bits_of(f.d)) / 8;
+    const double memory = bytes / (gpu_.memory_bandwidth * stream_fraction);
+    const double sm_flops = peak / gpu_.sm_count * gemm_flops_fraction,
+                 sm_bandwidth = gpu_.memory_bandwidth / gpu_.sm_count;
     double best = 1e30;
     for (const Tile& tile : tiles) {
         for (const int split : {1, 2, 4, 8}) {
-            if (split > 1 && ceil_div(f.k, split) < 512) break;
-            const int64_t blocks = ceil_div(f.m, tile.rows) * ceil_div(f.n, tile.columns) * f.batch * split;
-            const double memory =
-                bytes / (gpu_.memory_bandwidth * stream_fraction * drawn_share(blocks, gpu_.sm_count));
+            const double busy = tiles_seconds(tile, f, split, sm_flops, sm_bandwidth, gpu_.sm_count);
             const double reduction =
                 split > 1 ? 1.0e-6 + split * m * n * 4 / (gpu_.memory_bandwidth * cache_speedup) : 0;
-            best = std::min(best,
-                            std::max(tile_seconds(tile, f, split, peak, gpu_.sm_count), memory) + reduction);
+            best = std::min(best, std::max(busy, memory) + reduction);
         }
     }
     set(out, gemm_fixed_seconds + best, Family::gemm, 0.80f);

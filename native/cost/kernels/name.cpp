@@ -115,13 +115,15 @@ KernelName parse_kernel_name(const std::string& registered) {
             text = trim(text.substr(0, open));
         }
     }
-    // What stands before the last space outside of brackets is the return type.
+    // What stands before the last space outside of brackets is the return type, which may hold a lone `>` of
+    // a comparison.
     int depth = 0;
-    size_t start = 0;
-    for (size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '<' || text[i] == '(' || text[i] == '{') ++depth;
-        if (text[i] == '>' || text[i] == ')' || text[i] == '}') --depth;
-        if (text[i] == ' ' && depth == 0) start = i + 1;
+    size_t start = text.size();
+    for (; start > 0; --start) {
+        const char c = text[start - 1];
+        if (c == '>' || c == ')' || c == '}') ++depth;
+        if (c == '<' || c == '(' || c == '{') --depth;
+        if (c == ' ' && depth == 0) break;
     }
     name.base = text.substr(start);
     for (const std::string& type : split_top_level(params)) {
