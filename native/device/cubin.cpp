@@ -57,14 +57,18 @@ uint16_t read_u16(const char* bytes) {
     return value;
 }
 
-void read_attributes(const char* cursor, const char* end, std::map<unsigned, uint32_t>* sizes, KernelAttributes* attributes) {
+struct Param {
+    uint32_t offset, bytes;
+};
+
+void read_attributes(const char* cursor, const char* end, std::map<unsigned, Param>* params, KernelAttributes* attributes) {
     while (end - cursor >= 4) {
         const unsigned format = static_cast<unsigned char>(cursor[0]), attribute = static_cast<unsigned char>(cursor[1]);
         const unsigned value_bytes = format == format_sized_value ? read_u16(cursor + 2) : 0;
         const char* const value = cursor + 4;
         if (static_cast<size_t>(end - value) < value_bytes) return;
         if ((attribute == attribute_kparam_info || attribute == attribute_kparam_info_v2) && value_bytes >= 12) {
-            (*sizes)[read_u16(value + 4)] = (read_u32(value + 8) >> 18) & 0x3fff;
+            (*params)[read_u16(value + 4)] = {read_u16(value + 6), (read_u32(value + 8) >> 18) & 0x3fff};
         } else if (attribute == attribute_max_threads && value_bytes >= 12) {
             attributes->max_threads_per_block = static_cast<int>(read_u32(value) * read_u32(value + 4) * read_u32(value + 8));
         }
@@ -80,12 +84,16 @@ bool read_cubin_metadata(const void* image, size_t image_bytes, const std::strin
     const Elf64_Shdr* const text = find_section(sections, ".text." + kernel);
     const Elf64_Shdr* const info = find_section(sections, ".nv.info." + kernel);
     if (text == nullptr || info == nullptr || info->sh_offset > image_bytes || info->sh_size > image_bytes - info->sh_offset) return false;
-    std::map<unsigned, uint32_t> sizes;
+    std::map<unsigned, Param> found;
     const char* const start = sections.base + info->sh_offset;
-    read_attributes(start, start + info->sh_size, &sizes, attributes);
+    read_attributes(start, start + info->sh_size, &found, attributes);
     params->known = true;
     params->bytes.clear();
-    for (const auto& [ordinal, bytes] : sizes) params->bytes.push_back(bytes);
+    params->offsets.clear();
+    for (const auto& [ordinal, param] : found) {
+        params->bytes.push_back(param.bytes);
+        params->offsets.push_back(param.offset);
+    }
     attributes->registers = static_cast<int>(text->sh_info >> 24);
     const Elf64_Shdr* const shared = find_section(sections, ".nv.shared." + kernel);
     if (shared != nullptr) attributes->shared_static_bytes = static_cast<int>(shared->sh_size);

@@ -165,7 +165,7 @@ Status synchronize_event(Event* event) {
         const std::lock_guard<std::mutex> lock(event->mutex);
         if (belongs_to_capture(event)) return Status::captured_event;
     }
-    __atomic_fetch_add(&stats().waits, 1, __ATOMIC_RELAXED);
+    bump(stats().waits);
     charge(HostCall::wait);
     wait_until_ns(event->time().load(std::memory_order_acquire), static_cast<uint32_t>(event->device));
     return Status::ok;

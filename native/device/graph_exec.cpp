@@ -140,12 +140,11 @@ void count_totals(const GraphExec& exec) {
     StatsPage& page = stats();
     for (const auto& [duration, count] : exec.totals) {
         StatsPage::Cell& cell = page.cells[static_cast<int>(duration.family)][static_cast<int>(duration.source)];
-        __atomic_fetch_add(&cell.count, count, __ATOMIC_RELAXED);
-        __atomic_fetch_add(&cell.ns, static_cast<uint64_t>(duration.ns), __ATOMIC_RELAXED);
-        __atomic_fetch_add(&page.busy_ns, static_cast<uint64_t>(duration.ns), __ATOMIC_RELAXED);
+        bump(cell.count, count);
+        bump(cell.ns, static_cast<uint64_t>(duration.ns));
     }
-    __atomic_fetch_add(&page.graph_launches, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&page.graph_nodes, exec.order.size(), __ATOMIC_RELAXED);
+    bump(page.graph_launches);
+    bump(page.graph_nodes, exec.order.size());
 }
 
 struct Replay {

@@ -75,7 +75,7 @@ cost::Duration price(const Kernel& kernel, const LaunchConfig& config, void* con
 void perform(const Kernel& kernel, const LaunchConfig& config, void* const* args, int device, Stream* stream) {
     const LaunchView view{&kernel, config.grid, config.block, config.shared_bytes, args, device, stream};
     kernel.effect->function(view, kernel.effect->user);
-    __atomic_fetch_add(&stats().effects, 1, __ATOMIC_RELAXED);
+    bump(stats().effects);
 }
 
 }  // namespace revati::device

@@ -240,6 +240,8 @@ uint64_t memory_used_by(int physical_device, int pid) { return ledger_of_process
 
 uint64_t memory_used(int physical_device) { return ledger_total(physical_device); }
 
+int processes_with_memory(int physical_device, int* pids, int capacity) { return ledger_processes(physical_device, pids, capacity); }
+
 Status charge_memory(int device, size_t bytes) {
     return ledger_take(physical_index(device), bytes, gpu().memory_bytes) ? Status::ok : Status::out_of_memory;
 }

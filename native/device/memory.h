@@ -44,6 +44,8 @@ REVATI_API Status memory_info(int device, size_t* free_bytes, size_t* total_byte
 // Bytes that process `pid` holds on the physical device `device` (nvml); 0 if none.
 REVATI_API uint64_t memory_used_by(int physical_device, int pid);
 REVATI_API uint64_t memory_used(int physical_device);
+// Processes that hold memory of the device: writes at most `capacity` pids, returns how many there are.
+REVATI_API int processes_with_memory(int physical_device, int* pids, int capacity);
 // Charges bytes that have no pages behind them (contexts, graphs). Fails with out_of_memory at capacity.
 REVATI_API Status charge_memory(int device, size_t bytes);
 REVATI_API void release_memory(int device, size_t bytes);

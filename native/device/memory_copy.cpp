@@ -54,7 +54,7 @@ void zero_bytes(char* destination, size_t bytes) {
 
 void move_bytes(void* destination, const void* source, size_t bytes) {
     if (bytes > copy_limit_bytes() && (is_device_memory(destination) || is_device_memory(source))) {
-        __atomic_fetch_add(&stats().elided_copies, 1, __ATOMIC_RELAXED);
+        bump(stats().elided_copies);
         return;
     }
     memmove(destination, source, bytes);
@@ -67,7 +67,7 @@ void fill_bytes(void* destination, uint32_t value, size_t element_bytes, size_t 
     if (value == 0) {
         zero_bytes(target, bytes);
     } else if (bytes > copy_limit_bytes()) {
-        __atomic_fetch_add(&stats().elided_copies, 1, __ATOMIC_RELAXED);
+        bump(stats().elided_copies);
     } else if (same_bytes(value, element_bytes)) {
         memset(target, static_cast<int>(value & 0xff), bytes);
     } else {

@@ -1,5 +1,6 @@
 #include "device/stats.h"
 
+#include <atomic>
 #include <string>
 #include <unistd.h>
 
@@ -8,40 +9,48 @@
 namespace revati::device {
 namespace {
 
-StatsPage* current = nullptr;
+StatsPage* pages = nullptr;
+std::atomic<unsigned> claimed{0};
+thread_local StatsPage* own = nullptr;
 
-StatsPage* open_page() {
+void open_pages() {
     const std::string name = "stats." + std::to_string(getpid());
-    auto* page = static_cast<StatsPage*>(map_session_file(name.c_str(), sizeof(StatsPage)));
-    if (page == nullptr) page = new StatsPage();
-    page->version = 1;
-    page->pid = static_cast<uint64_t>(getpid());
-    page->magic = stats_magic;
-    return page;
+    pages = static_cast<StatsPage*>(map_session_file(name.c_str(), sizeof(StatsPage) * stats_lanes));
+    if (pages == nullptr) pages = new StatsPage[stats_lanes]();
+    claimed.store(0);
 }
 
+// Only the forking thread lives on in the child.
 void reopen_after_fork() {
-    if (current != nullptr) current = open_page();
+    open_pages();
+    own = nullptr;
+}
+
+StatsPage* claim() {
+    static const bool opened = [] {
+        open_pages();
+        on_fork_in_child(reopen_after_fork);
+        return true;
+    }();
+    (void)opened;
+    StatsPage* const page = &pages[claimed.fetch_add(1) % stats_lanes];
+    page->version = 2;
+    page->pid = static_cast<uint64_t>(getpid());
+    __atomic_store_n(&page->magic, stats_magic, __ATOMIC_RELEASE);
+    return page;
 }
 
 }  // namespace
 
 StatsPage& stats() {
-    static const bool opened = [] {
-        current = open_page();
-        on_fork_in_child(reopen_after_fork);
-        return true;
-    }();
-    (void)opened;
-    return *current;
+    if (own == nullptr) own = claim();
+    return *own;
 }
 
 void count_duration(const cost::Duration& duration) {
-    StatsPage& page = stats();
-    StatsPage::Cell& cell = page.cells[static_cast<int>(duration.family)][static_cast<int>(duration.source)];
-    __atomic_fetch_add(&cell.count, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&cell.ns, static_cast<uint64_t>(duration.ns), __ATOMIC_RELAXED);
-    __atomic_fetch_add(&page.busy_ns, static_cast<uint64_t>(duration.ns), __ATOMIC_RELAXED);
+    StatsPage::Cell& cell = stats().cells[static_cast<int>(duration.family)][static_cast<int>(duration.source)];
+    bump(cell.count);
+    bump(cell.ns, static_cast<uint64_t>(duration.ns));
 }
 
 }  // namespace revati::device

@@ -20,9 +20,9 @@ StreamArena& arena() {
     return *instance;
 }
 
-// Ends of work per device: all of it; on blocking streams (the legacy default stream waits for those); on the legacy default stream.
+// Ends of work per device: on blocking streams (the legacy default stream waits for those), and on streams that have been destroyed.
 struct DeviceTails {
-    std::atomic<int64_t> all_ns{0}, blocking_ns{0}, legacy_ns{0};
+    std::atomic<int64_t> blocking_ns{0}, destroyed_ns{0};
 };
 DeviceTails tails[ledger_max_gpus];
 
@@ -82,6 +82,7 @@ Status destroy_stream(Stream* stream) {
     if (StreamAccess::capture(stream) != nullptr) invalidate_capture(stream);
     // Work already submitted goes on; its effects have been applied and its time counts in the device's tail.
     wait_for_host_calls(stream);
+    raise(tails[stream->device()].destroyed_ns, StreamAccess::tail(stream).load(std::memory_order_acquire));
     arena().destroy(stream);
     return Status::ok;
 }
@@ -98,25 +99,26 @@ int64_t advance(Stream* stream, const WorkTime& work) {
     if (legacy) {
         before = std::max(before, device.blocking_ns.load(std::memory_order_acquire));
     } else if (blocking) {
-        before = std::max(before, device.legacy_ns.load(std::memory_order_acquire));
+        before = std::max(before, StreamAccess::tail(default_stream(stream->device())).load(std::memory_order_acquire));
     }
     start = std::max(start, before + work.gap_ns);
     if (work.engine_free_ns != nullptr) start = std::max(start, work.engine_free_ns->load(std::memory_order_acquire));
     const int64_t end = start + work.duration_ns;
     if (work.engine_free_ns != nullptr) raise(*work.engine_free_ns, end);
     tail.store(end, std::memory_order_release);
-    raise(device.all_ns, end);
-    if (legacy) {
-        raise(device.legacy_ns, end);
-    } else if (blocking) {
-        raise(device.blocking_ns, end);
-    }
+    if (blocking && !legacy) raise(device.blocking_ns, end);
     return end;
 }
 
 void hold_until(Stream* stream, int64_t time_ns) { raise(StreamAccess::tail(stream), time_ns); }
 
-int64_t device_tail_ns(int device) { return tails[device].all_ns.load(std::memory_order_acquire); }
+int64_t device_tail_ns(int device) {
+    int64_t end = tails[device].destroyed_ns.load(std::memory_order_acquire);
+    arena().for_each([&](Stream* stream) {
+        if (stream->device() == device) end = std::max(end, StreamAccess::tail(stream).load(std::memory_order_acquire));
+    });
+    return end;
+}
 
 int64_t stream_end_ns(Stream* stream) {
     int64_t end = StreamAccess::tail(stream).load(std::memory_order_acquire);
@@ -138,7 +140,7 @@ Status refuse_while_capturing(Stream* stream) {
 Status synchronize(Stream* stream) {
     const Status allowed = refuse_while_capturing(stream);
     if (allowed != Status::ok) return allowed;
-    __atomic_fetch_add(&stats().waits, 1, __ATOMIC_RELAXED);
+    bump(stats().waits);
     wait_until_ns(stream_end_ns(stream), static_cast<uint32_t>(stream->device()));
     wait_for_host_calls(stream);
     return Status::ok;
@@ -149,7 +151,7 @@ Status synchronize_device(int device) {
     if (context != Status::ok) return context;
     const Status safe = check_unsafe_call();
     if (safe != Status::ok) return safe;
-    __atomic_fetch_add(&stats().waits, 1, __ATOMIC_RELAXED);
+    bump(stats().waits);
     wait_until_ns(device_tail_ns(device), static_cast<uint32_t>(device));
     std::vector<Stream*> waiting;
     arena().for_each([&](Stream* stream) {

@@ -114,8 +114,8 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
         count_duration(duration);
         move_rows(shape);
     }
-    __atomic_fetch_add(&stats().copies, 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&stats().copied_bytes, bytes, __ATOMIC_RELAXED);
+    bump(stats().copies);
+    bump(stats().copied_bytes, bytes);
     if (returns_late(kind, pinned, synchronous)) wait_until_ns(end_ns, static_cast<uint32_t>(stream->device()));
     return Status::ok;
 }
@@ -153,7 +153,7 @@ Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void**
     const cost::Duration duration = price(*kernel, config, args);
     advance(stream, kernel_time(duration));
     count_duration(duration);
-    __atomic_fetch_add(&stats().launches, 1, __ATOMIC_RELAXED);
+    bump(stats().launches);
     return Status::ok;
 }
 
@@ -169,7 +169,7 @@ Status submit(Stream* stream, const char* label, const cost::Duration& duration)
     }
     advance(stream, kernel_time(duration));
     count_duration(duration);
-    __atomic_fetch_add(&stats().library_calls, 1, __ATOMIC_RELAXED);
+    bump(stats().library_calls);
     return Status::ok;
 }
 

@@ -39,7 +39,7 @@ FAMILIES = (
 SOURCES = ("measured", "model", "roofline", "guess")
 
 _MAGIC = 0x31545652
-_VERSION = 1
+_VERSION = 2
 _COUNTERS = (
     "launches",
     "graph_launches",
@@ -51,13 +51,13 @@ _COUNTERS = (
     "effects",
     "unknown_read_backs",
     "waits",
-    "busy_ns",
 )
-_HEADER = struct.Struct(f"<IIQ{len(_COUNTERS)}Q7Q")
+_HEADER = struct.Struct(f"<IIQ{len(_COUNTERS)}Q8Q")
 _CELL = struct.Struct("<QQ")
 _MAX_FAMILIES, _MAX_SOURCES = 32, 8
 _SHARED_MEMORY = Path("/dev/shm")
 _PREFIX = "revati-"
+_PAGE_BYTES = _HEADER.size + _MAX_FAMILIES * _MAX_SOURCES * _CELL.size
 
 
 @dataclass
@@ -70,8 +70,15 @@ class Stats:
     duration_ns: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @classmethod
-    def parse(cls, page: bytes) -> Stats:
-        """Reads the bytes of a `StatsPage`; an empty one where the process has not written it yet."""
+    def parse(cls, pages: bytes) -> Stats:
+        """Reads the bytes of a stats file: the sum over its pages, one for each thread that used the device."""
+        total = cls()
+        for start in range(0, len(pages), _PAGE_BYTES):
+            total += cls._parse_page(pages[start : start + _PAGE_BYTES])
+        return total
+
+    @classmethod
+    def _parse_page(cls, page: bytes) -> Stats:
         stats = cls()
         if len(page) < _HEADER.size:
             return stats
