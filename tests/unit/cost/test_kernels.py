@@ -15,8 +15,10 @@ FA3 = (
     "ELb1ELb1ELb1ELb0ELb0ESC_Li1EEENS1_21CollectiveEpilogueFwdISB_S9_SC_SE_Li256ELb1ELb1ELb0ELb0ELi1EEENS1_36VarlenDynamicPersistent"
     "TileSchedulerILi128ELi128ELi256ELi128ELb0ELb1ELb1ELb1ELb0ELb1EEEEEEEEEvNT_6ParamsE"
 )
-PREPARE = "_ZN5flash32prepare_varlen_num_blocks_kernelILi1ELb0EEEviiiPKiS2_S2_S2_S2_S2_iiiiiN7cutlass10FastDivmodES4_"
+PREPARE = (
+    "_ZN5flash32prepare_varlen_num_blocks_kernelILi1ELb0EEEviiiPKiS2_S2_S2_S2_S2_iiiiiN7cutlass10FastDivmodES4_"
     "PiS5_S5_S5_S5_bbbi"
+)
 COMBINE = (
     "_ZN7cutlass13device_kernelIN5flash19FlashAttnFwdCombineIN4cute5tupleIJNS3_1CILi16EEENS5_ILi64EEEEEELi4ELi256ELi1ELb0ELb0E"
     "NS_10bfloat16_tEfNS_4arch4Sm90EEEEEvNT_6ParamsE"
