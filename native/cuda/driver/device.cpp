@@ -68,7 +68,9 @@ REVATI_DRIVER cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
 REVATI_DRIVER cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
     if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (!valid_device(device)) return CUDA_ERROR_INVALID_DEVICE;
-    return cuda::device_attribute(attribute, device, value) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    auto status = cuda::device_attribute(attribute, device, value);
+    if (status != device::Status::ok) device::log_once("cuDeviceGetAttribute: attribute %d is unknown", attribute);
+    return result(status);
 }
 
 REVATI_DRIVER cuDeviceComputeCapability(int* major, int* minor, CUdevice device) {

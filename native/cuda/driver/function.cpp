@@ -1,7 +1,7 @@
 // What a loaded function tells about itself, and occupancy.
 #include <algorithm>
 
-#include "cuda/common/occupancy.h"
+#include "cuda/common/attributes.h"
 #include "cuda/driver/module.h"
 
 namespace revati::driver {
@@ -44,7 +44,7 @@ int best_block_size(const device::Kernel& kernel, CUoccupancyB2DSize shared_of_b
     int best = 0, best_threads = 0;
     for (int threads = largest; threads > 0;) {
         size_t shared = shared_of_block != nullptr ? shared_of_block(threads) : shared_bytes;
-        int resident = cuda::blocks_per_sm(spec, kernel.attributes, threads, shared);
+        int resident = cuda::resident_blocks(kernel.attributes, threads, shared);
         if (resident * threads > best_threads) {
             best = threads;
             best_threads = resident * threads;
@@ -145,7 +145,7 @@ REVATI_DRIVER cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
                                                                    size_t shared_bytes, unsigned int flags) {
     if (blocks == nullptr || block_threads <= 0 || flags > CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE) return CUDA_ERROR_INVALID_VALUE;
     if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    *blocks = cuda::blocks_per_sm(device::gpu(), to_kernel(function)->attributes, block_threads, shared_bytes);
+    *blocks = cuda::resident_blocks(to_kernel(function)->attributes, block_threads, shared_bytes);
     return CUDA_SUCCESS;
 }
 
@@ -173,12 +173,9 @@ REVATI_DRIVER cuOccupancyMaxPotentialBlockSize(int* grid_blocks, int* block_thre
 REVATI_DRIVER cuOccupancyAvailableDynamicSMemPerBlock(size_t* bytes, CUfunction function, int blocks, int block_threads) {
     if (bytes == nullptr || blocks <= 0 || block_threads <= 0) return CUDA_ERROR_INVALID_VALUE;
     if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    const device::GpuSpec& spec = device::gpu();
     const device::KernelAttributes& attributes = to_kernel(function)->attributes;
-    if (cuda::blocks_per_sm(spec, attributes, block_threads, 0) < blocks) return CUDA_ERROR_INVALID_VALUE;
-    int64_t share = spec.shared_per_sm_bytes / blocks / 128 * 128 - spec.shared_reserved_per_block_bytes;
-    int64_t room = std::min(share, spec.shared_per_block_optin_bytes) - attributes.shared_static_bytes;
-    *bytes = static_cast<size_t>(std::max<int64_t>(room, 0));
+    if (cuda::resident_blocks(attributes, block_threads, 0) < blocks) return CUDA_ERROR_INVALID_VALUE;
+    *bytes = cuda::dynamic_shared_for(attributes, blocks);
     return CUDA_SUCCESS;
 }
 
@@ -196,9 +193,7 @@ REVATI_DRIVER cuOccupancyMaxActiveClusters(int* clusters, CUfunction function, c
     if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (device::gpu().max_cluster_blocks == 0) return CUDA_ERROR_NOT_SUPPORTED;
     auto threads = static_cast<int>(config->blockDimX * config->blockDimY * config->blockDimZ);
-    int resident = cuda::blocks_per_sm(device::gpu(), to_kernel(function)->attributes, threads, config->sharedMemBytes);
-    // A cluster lies within one GPC; how many SMs a GPC has differs from chip to chip, so this is the upper bound.
-    *clusters = resident * device::gpu().sm_count / std::max(cluster_blocks(*config), 1);
+    *clusters = cuda::resident_clusters(to_kernel(function)->attributes, threads, config->sharedMemBytes, cluster_blocks(*config));
     return CUDA_SUCCESS;
 }
 

@@ -1,6 +1,7 @@
 // Kernel launches.
 #include <vector>
 
+#include "cuda/common/attributes.h"
 #include "cuda/driver/api.h"
 
 namespace revati::driver {
@@ -42,6 +43,9 @@ CUresult submit(CUfunction function, const device::LaunchConfig& config, CUstrea
     device::Stream* stream = to_stream(handle);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     device::Kernel* kernel = to_kernel(function);
+    bool too_large = false;
+    auto geometry = cuda::check_geometry(kernel->attributes, config.grid, config.block, config.shared_bytes, &too_large);
+    if (geometry != device::Status::ok) return result(geometry);
     if (extra == nullptr) return result(device::launch(stream, kernel, config, arguments));
     UnpackedArguments unpacked;
     CUresult error = unpacked.read(*kernel, extra);
