@@ -101,7 +101,7 @@ void run_block(const Program& program, const Operands& operands, int64_t first, 
     for (int k = 1; k < program.operands; ++k) {
         Block& input = inputs[input_of_operand(functor, k)];
         load_block(operands.dtype[k], base(k), place(k), count, &input);
-        input.convert(is_float(functor.input[input_of_operand(functor, k)]), count);
+        input.convert_to(functor.input[input_of_operand(functor, k)], count);
     }
     if (functor.captured_operand >= 0) {
         const int k = functor.captured_operand;

@@ -129,6 +129,16 @@ void Block::convert(bool to_floating, int count) {
     floating = to_floating;
 }
 
+void Block::convert_to(DType dtype, int count) {
+    if (dtype == DType::boolean && floating) {
+        for (int k = 0; k < count; ++k) integers[k] = reals[k] != 0;
+        floating = false;
+    } else if (dtype == DType::boolean) {
+        for (int k = 0; k < count; ++k) integers[k] = integers[k] != 0;
+    }
+    convert(is_float(dtype), count);
+}
+
 void load_block(DType dtype, const char* base, const uint32_t* offsets, int count, Block* out) {
     out->floating = is_float(dtype);
     if (dtype == DType::bf16) {

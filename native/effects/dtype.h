@@ -28,6 +28,7 @@ struct Block {
     double reals[block_elements];
 
     void convert(bool to_floating, int count);
+    void convert_to(DType dtype, int count);  // as a C++ cast does: to bool it tests against zero
 };
 
 // Element k of `count` lies at base + offsets[k]; with `offsets` null, the elements are contiguous.

@@ -14,6 +14,8 @@ enum class Shape : uint8_t {
     class_to_bool,  // Name<T>: (T, T) -> bool
     of_lambda,      // lambda(T, ...): its parameters, result T of the last one
     lambda_to_bool,
+    lambda_to_bf16,
+    lambda_to_f16,
 };
 
 struct Row {
@@ -31,6 +33,8 @@ struct Row {
 constexpr Row rows[] = {
     {"FillFunctor", Operation::fill, 0, Shape::of_class, 1, false},
     {"direct_copy_kernel_cuda", Operation::copy, 1, Shape::of_lambda, 0, false},
+    {"bfloat16_copy_kernel_cuda", Operation::copy, 1, Shape::lambda_to_bf16, 0, false},
+    {"float16_copy_kernel_cuda", Operation::copy, 1, Shape::lambda_to_f16, 0, false},
     {"CUDAFunctor_add", Operation::add_scaled, 2, Shape::of_class, 1, false},
     {"CUDAFunctorOnSelf_add", Operation::add_other, 1, Shape::of_class, 2, false},
     {"CUDAFunctorOnOther_add", Operation::add_self, 1, Shape::of_class, 2, false},
@@ -79,9 +83,23 @@ bool complete(const Functor& functor) {
     return functor.result != DType::other;
 }
 
+DType result_type(Shape shape, DType operand) {
+    switch (shape) {
+        case Shape::class_to_bool:
+        case Shape::lambda_to_bool:
+            return DType::boolean;
+        case Shape::lambda_to_bf16:
+            return DType::bf16;
+        case Shape::lambda_to_f16:
+            return DType::f16;
+        default:
+            return operand;
+    }
+}
+
 Functor from_row(const Row& row, const FunctorName& name) {
     Functor functor;
-    const bool lambda = row.shape == Shape::of_lambda || row.shape == Shape::lambda_to_bool;
+    const bool lambda = row.shape >= Shape::of_lambda;
     if (lambda != name.lambda) return functor;
     const std::vector<std::string>& types = lambda ? name.lambda_parameters : name.arguments;
     if (types.empty() || (lambda && static_cast<int>(types.size()) != row.inputs)) return functor;
@@ -89,8 +107,7 @@ Functor from_row(const Row& row, const FunctorName& name) {
     for (int k = 0; k < row.inputs; ++k) functor.input[k] = dtype_of_type(types[lambda ? k : 0]);
     DType type = dtype_of_type(types[0]);
     if (row.operation == Operation::select) type = functor.input[1];
-    functor.result =
-        row.shape == Shape::class_to_bool || row.shape == Shape::lambda_to_bool ? DType::boolean : type;
+    functor.result = result_type(row.shape, type);
     const DType scalar = row.operation == Operation::fill || row.operation == Operation::masked_fill
                              ? type
                              : captured_type(type);
