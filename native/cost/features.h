@@ -46,7 +46,7 @@ struct Duration {
     float confidence = 0;  // 0..1; the relative error one expects is about 1 - confidence
 };
 
-// D[m,n] = A[m,k] * B[k,n], `batch` times.
+// D[m,n] = A[m,k] * B[k,n], `batch` times, all row-major: m counts tokens, n output features, B is the weight.
 struct GemmFeatures {
     int64_t m = 0, n = 0, k = 0;
     int64_t batch = 1;

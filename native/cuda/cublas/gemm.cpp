@@ -46,13 +46,14 @@ Status multiply(Handle* handle, const char* label, const Product& product) {
     Status status = check(product);
     if (status != status_success) return status;
     if (product.m == 0 || product.n == 0 || product.batch == 0) return status_success;
+    // Column-major D[m,n] is row-major D[n,m]: the frameworks' tokens are our n, and the cost model's m.
     cost::GemmFeatures features;
-    features.m = product.m;
-    features.n = product.n;
+    features.m = product.n;
+    features.n = product.m;
     features.k = product.k;
     features.batch = product.batch * real_products(product.a_type);
-    features.a = input_dtype(product.a_type, product.compute, handle->math);
-    features.b = input_dtype(product.b_type, product.compute, handle->math);
+    features.a = input_dtype(product.b_type, product.compute, handle->math);
+    features.b = input_dtype(product.a_type, product.compute, handle->math);
     features.d = dtype_of(product.c_type);
     return submit_gemm(handle->stream, label, features);
 }

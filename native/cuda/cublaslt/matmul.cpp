@@ -82,13 +82,14 @@ bool is_block_scaled(const Desc& desc) {
 cost::GemmFeatures features_of(const Product& product) {
     auto compute = static_cast<ComputeType>(product.desc->compute_type);
     auto a_type = static_cast<DataType>(product.a->type), b_type = static_cast<DataType>(product.b->type);
+    // Column-major D[m,n] is row-major D[n,m]: the frameworks' tokens are our n, and the cost model's m.
     cost::GemmFeatures features;
-    features.m = product.m;
-    features.n = product.n;
+    features.m = product.n;
+    features.n = product.m;
     features.k = product.k;
     features.batch = product.batch * cublas::real_products(a_type);
-    features.a = cublas::input_dtype(a_type, compute, cublas::math_default);
-    features.b = cublas::input_dtype(b_type, compute, cublas::math_default);
+    features.a = cublas::input_dtype(b_type, compute, cublas::math_default);
+    features.b = cublas::input_dtype(a_type, compute, cublas::math_default);
     features.d = cublas::dtype_of(static_cast<DataType>(product.d->type));
     features.block_scaled = is_block_scaled(*product.desc);
     return features;
