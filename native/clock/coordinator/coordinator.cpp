@@ -1,5 +1,6 @@
 #include "coordinator.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
@@ -176,6 +177,7 @@ void Coordinator::release(Slot& slot, State from) {
     const int64_t deadline_ns = slot.deadline_ns.load();
     const bool timed = from == State::block;
     if (timed && &slot != rechecked_ && deadline_ns > page_.v_ns.load()) {
+        if (page_.mode == Mode::wall) page_.shift_ns.fetch_add(std::max(int64_t{0}, deadline_ns - real_ns() - page_.shift_ns.load()));
         page_.v_ns.store(deadline_ns);
         page_.counters.jumps.fetch_add(1, std::memory_order_relaxed);
     }

@@ -153,7 +153,7 @@ int serve(const Arguments& arguments) {
     if (!WIFEXITED(status)) {
         end_group(page, arguments.session, "the clock's coordinator was killed or crashed");
     } else if (has_members(page)) {
-        end_group(page, arguments.session, "the clock has stopped");
+        end_group(page, arguments.session, "the clock was stopped while programs still ran");
     }
     unlink(page_path(arguments.session).c_str());
     return code;
