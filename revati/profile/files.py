@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import io
 import json
 import lzma
@@ -120,20 +121,20 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise ProfileError(f"{path}: cannot be read: {error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> io.BufferedIOBase:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return gzip.open(path, "rb")
     if path.suffix == ".xz":
-        return lzma.open(path, "rb")  # type: ignore[return-value]
+        return lzma.open(path, "rb")
     return path.open("rb")
 
 
 def _pyarrow() -> Any:
     try:
-        import pyarrow.parquet  # noqa: PLC0415 - optional: JSON lines need nothing
+        importlib.import_module("pyarrow.parquet")  # optional: JSON lines need nothing
+        return importlib.import_module("pyarrow")
     except ImportError:
         raise ProfileError("parquet profiles need pyarrow; install it, or use .jsonl.gz") from None
-    return pyarrow
 
 
 def _parquet_lines(path: Path) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ the same rows. The first line is the header; it says where the file comes from. 
     {"family": "gemm", "features": {"m": 64, "n": 128256, "k": 4096, "a": "bf16", "b": "bf16", "d": "bf16"},
      "duration_ns": 251340.0, "spread": 0.004, "count": 24}
 
-(Each on one line.) A record has every field below; on a line, a field that equals the header's is left out. Families and
+(Each on one line.) A record has every field below; a line leaves out what equals the header. Families and
 feature names are those of `native/cost/features.h`, so that a record and a launch that the emulator sees have the same
 keys. Reading runs no code: every value is checked against the tables below, and a malformed file raises `ProfileError`
 with the file, the line and the reason.
