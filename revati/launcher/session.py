@@ -71,32 +71,23 @@ class Stats:
 
     @classmethod
     def parse(cls, pages: bytes) -> Stats:
-        """Reads the bytes of a stats file: the sum over its pages, one for each thread that used the device."""
-        total = cls()
-        for start in range(0, len(pages), _PAGE_BYTES):
-            total += cls._parse_page(pages[start : start + _PAGE_BYTES])
-        return total
-
-    @classmethod
-    def _parse_page(cls, page: bytes) -> Stats:
+        """Adds up the pages of a stats file, one for each thread that used the device; unwritten ones count nothing."""
         stats = cls()
-        if len(page) < _HEADER.size:
-            return stats
+        for start in range(0, len(pages) - _PAGE_BYTES + 1, _PAGE_BYTES):
+            stats._add_page(pages[start : start + _PAGE_BYTES])
+        return stats
+
+    def _add_page(self, page: bytes) -> None:
         magic, version, _pid, *numbers = _HEADER.unpack_from(page)
         if magic != _MAGIC or version != _VERSION:
-            return stats
-        stats.counters.update(dict(zip(_COUNTERS, numbers, strict=False)))
-        for i in range(_MAX_FAMILIES):
-            for j in range(_MAX_SOURCES):
-                offset = _HEADER.size + (i * _MAX_SOURCES + j) * _CELL.size
-                if offset + _CELL.size > len(page):
-                    return stats
-                count, duration_ns = _CELL.unpack_from(page, offset)
-                if count:
-                    key = (_name(FAMILIES, i), _name(SOURCES, j))
-                    stats.count[key] += count
-                    stats.duration_ns[key] += duration_ns
-        return stats
+            return
+        self.counters.update(dict(zip(_COUNTERS, numbers, strict=False)))
+        for index, (count, duration_ns) in enumerate(_CELL.iter_unpack(page[_HEADER.size :])):
+            if count:
+                family, source = divmod(index, _MAX_SOURCES)
+                key = (_name(FAMILIES, family), _name(SOURCES, source))
+                self.count[key] += count
+                self.duration_ns[key] += duration_ns
 
     def __add__(self, other: Stats) -> Stats:
         return Stats(

@@ -82,7 +82,9 @@ def missing_symbols(site_packages: Sequence[Path], libraries: NativeLibraries) -
     objects = [path for directory in site_packages for path in _shared_objects(directory)]
     wanted = {s for s in read_symbols(objects, "--undefined-only") if not s.version or s.version in versions}
     defined = {symbol.name for symbol in read_symbols((libraries.core, *libraries.fakes), "--defined-only")}
-    return sorted(symbol for symbol in wanted if family_of(symbol.name) and symbol.name not in defined)
+    missing = sorted(symbol for symbol in wanted if family_of(symbol.name) and symbol.name not in defined)
+    # Some import a symbol with its version, others without: one versioned definition satisfies both.
+    return list({symbol.name: symbol for symbol in missing}.values())
 
 
 def family_of(name: str) -> Family | None:
@@ -202,7 +204,8 @@ def _compile(folder: Path, symbols: Sequence[Symbol], compiler: str | None) -> N
     environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        reason = next((line for line in lines if "error" in line), lines[-1])
         raise UnsupportedError(
             f"the C compiler {compiler} cannot build a shared library ({reason}); repair it or set CC."
         )

@@ -73,9 +73,11 @@ def write_tokenizer(spec: TokenizerSpec, vocab_size: int, folder: Path) -> None:
 
 
 def _document(spec: TokenizerSpec, vocab_size: int) -> dict[str, Any]:
-    taken = set(spec.special.values())
+    special = _with_reserved(spec.special, vocab_size)
+    low = {token: index for token, index in special.items() if index < _base(spec.special, vocab_size)}
+    taken = set(special.values())
     free = (index for index in range(vocab_size) if index not in taken)
-    vocabulary = {piece: index for index, piece in zip(free, _pieces(), strict=False)}
+    vocabulary = low | {piece: index for index, piece in zip(free, _pieces(), strict=False)}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     return {
         "version": "1.0",
@@ -91,7 +93,7 @@ def _document(spec: TokenizerSpec, vocab_size: int) -> dict[str, Any]:
                 "normalized": False,
                 "special": True,
             }
-            for token, index in sorted(spec.special.items(), key=lambda item: item[1])
+            for token, index in sorted(special.items(), key=lambda item: item[1])
         ],
         "normalizer": None,
         "pre_tokenizer": {
@@ -129,6 +131,18 @@ def _document(spec: TokenizerSpec, vocab_size: int) -> dict[str, Any]:
             "vocab": vocabulary,
         },
     }
+
+
+def _base(special: dict[str, int], vocab_size: int) -> int:
+    """Where the ids end that stand for text: at the first special token of the upper half, if there is one."""
+    return min((index for index in special.values() if index > vocab_size // 2), default=vocab_size)
+
+
+def _with_reserved(special: dict[str, int], vocab_size: int) -> dict[str, int]:
+    """Special tokens for every id from the first high one on: engines may sample any id below the vocabulary's size."""
+    named = {index: token for token, index in special.items()}
+    high = range(_base(special, vocab_size), vocab_size)
+    return special | {f"<|reserved_{index}|>": index for index in high if index not in named}
 
 
 def _adds_bos(spec: TokenizerSpec) -> dict[str, Any]:

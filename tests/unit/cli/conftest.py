@@ -31,7 +31,9 @@ Revati = Callable[..., subprocess.CompletedProcess[str]]
 
 def compile_c(source: str, output: Path, *flags: str) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["gcc", "-w", "-x", "c", "-", "-o", str(output), *flags], input=source, text=True, check=True)
+    subprocess.run(
+        ["gcc", "-w", "-x", "c", "-", "-o", str(output), *flags], input=source, text=True, check=True
+    )
     return output
 
 

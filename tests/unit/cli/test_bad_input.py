@@ -68,7 +68,9 @@ def test_impossible_number_of_gpus(revati: Revati, count: str) -> None:
 
 
 def test_unknown_model(revati: Revati) -> None:
-    check(revati("bench", "--model", "llama-3.1-8bb"), 2, "llama-3.1-8bb", "llama-3.1-8b", "revati models list")
+    check(
+        revati("bench", "--model", "llama-3.1-8bb"), 2, "llama-3.1-8bb", "llama-3.1-8b", "revati models list"
+    )
 
 
 def test_model_folder_without_configuration(revati: Revati, tmp_path: Path) -> None:

@@ -64,8 +64,10 @@ def test_output_and_arguments_pass_unchanged(revati: Revati) -> None:
 
 
 def test_environment_of_the_command(revati: Revati, libraries: Path) -> None:
-    script = 'cat "$REVATI_SESSION/device.conf"; stat -c %a "$REVATI_SESSION"; echo "$LD_PRELOAD"; echo "$REVATI_SESSION"'
-    lines = revati("run", "--gpu", "h100-sxm", "--gpus", "3", "--", "sh", "-c", script, check=True).stdout.splitlines()
+    script = 'cd "$REVATI_SESSION"; cat device.conf; stat -c %a .; echo "$LD_PRELOAD"; echo "$REVATI_SESSION"'
+    lines = revati(
+        "run", "--gpu", "h100-sxm", "--gpus", "3", "--", "sh", "-c", script, check=True
+    ).stdout.splitlines()
     mode, preload, session = lines[-3:]
     assert "gpus = 3" in lines
     assert mode == "700"
@@ -128,7 +130,16 @@ def test_killing_the_supervisor_ends_the_command(environment: dict[str, str]) ->
 
 
 def test_out_holds_a_summary(revati: Revati, tmp_path: Path) -> None:
-    revati("run", "--out", str(tmp_path / "o"), "--", "sh", "-c", 'echo oops > "$REVATI_SESSION/log.1"', check=True)
+    revati(
+        "run",
+        "--out",
+        str(tmp_path / "o"),
+        "--",
+        "sh",
+        "-c",
+        'echo oops > "$REVATI_SESSION/log.1"',
+        check=True,
+    )
     assert '"oops"' in (tmp_path / "o" / "summary.json").read_text()
     assert (tmp_path / "o" / "session" / "log.1").read_text() == "oops\n"
 
