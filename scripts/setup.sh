@@ -49,8 +49,9 @@ find_uv() {
 
 # One hash over everything that the installed package is made of.
 source_hash() {
-    find pyproject.toml CMakeLists.txt cmake native revati predictors coordinator scripts/*constraints*.txt -type f \
-        -not -path '*/__pycache__/*' -print0 2>/dev/null | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+    # Folders that do not exist yet make find fail, which is no reason to stop.
+    { find pyproject.toml CMakeLists.txt cmake native revati predictors coordinator scripts/*constraints*.txt -type f \
+        -not -path '*/__pycache__/*' -print0 2>/dev/null || true; } | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
 
 need gcc build-essential
