@@ -41,8 +41,9 @@ inline cudaError_t submit(device::Kernel* kernel, const device::LaunchConfig& co
     bool too_large = false;
     status = check_geometry(kernel->attributes, config.grid, config.block, shared_bytes, &too_large);
     if (__builtin_expect(status != Status::ok, 0)) return finish(geometry_error(too_large, kernel, config));
-    if (__builtin_expect(stream->device() != device::current_device(), 0))
-        return finish(cudaErrorInvalidResourceHandle);
+    // A default stream is the current device's; another one may belong to another device.
+    const bool foreign = handle > cudaStreamPerThread && stream->device() != device::current_device();
+    if (__builtin_expect(foreign, 0)) return finish(cudaErrorInvalidResourceHandle);
     return finish(device::launch(stream, kernel, config, args));
 }
 
