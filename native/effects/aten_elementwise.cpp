@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <limits>
 
 #include "device/memory.h"
 #include "effects/functors.h"
 #include "effects/layouts.h"
+#include "effects/token_ids.h"
 
 namespace revati::effects {
 namespace {
@@ -111,10 +113,21 @@ void run_block(const Program& program, const Operands& operands, int64_t first, 
     store_block(operands.dtype[0], base(0), place(0), count, result);
 }
 
+// logits.masked_fill_(mask, -inf) restricts what the sampler may draw (vLLM's V1 runner does it for
+// allowed_token_ids).
+void note_token_mask(const Program& program, const LaunchView& launch, const Operands& operands) {
+    const bool logits = program.functor.input[0] == DType::f32 && !program.strided && !program.casts;
+    if (!logits || read<float>(operands.state) != -std::numeric_limits<float>::infinity()) return;
+    mask_out_tokens(launch.device, reinterpret_cast<const uint8_t*>(operands.data[2]), operands.count);
+}
+
 void run_elementwise(const LaunchView& launch, const void* user) {
     const Program& program = *static_cast<const Program*>(user);
     const Operands operands = read_operands(program, launch);
-    if (!is_control(program, operands)) return;
+    if (!is_control(program, operands)) {
+        if (program.functor.operation == Operation::masked_fill) note_token_mask(program, launch, operands);
+        return;
+    }
     if (program.strided && !OffsetCalculator(operands.calculator, program.operands).plausible()) {
         refuse(*launch.kernel, "its offset calculator has %d dimensions",
                OffsetCalculator(operands.calculator, 1).dims());

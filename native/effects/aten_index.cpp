@@ -10,6 +10,7 @@
 
 #include "effects/functors.h"
 #include "effects/layouts.h"
+#include "effects/token_ids.h"
 
 namespace revati::effects {
 namespace {
@@ -73,14 +74,19 @@ void run_scatter_gather(const LaunchView& launch, const void* user) {
     const char* const captures = lambda + align_up(OffsetCalculator::bytes(kind.operands()), 8);
     const auto state = read<ScatterGatherState>(captures);
     const char* const value = captures + offsetof(ScatterGatherState, source);
+    float uniform = 0;
+    const bool log_probabilities =
+        !kind.scatter && kind.element == 4 && is_log_probability(launch.device, state.source, &uniform);
     for (int64_t k = 0; k < count; ++k) {
         const char* const place = state.index + calculator.offset(k, kind.fills ? 1 : 2);
         const int64_t index = read_index(place, kind.index_bytes);
         check_index(*launch.kernel, "index", index, state.extent);
         const int64_t shift = index * state.stride * kind.element;
         char* const self = state.self + calculator.offset(k, 0) + (kind.scatter ? shift : 0);
-        const char* const source =
-            kind.fills ? value : state.source + calculator.offset(k, 1) + (kind.scatter ? 0 : shift);
+        const char* const source = log_probabilities ? reinterpret_cast<const char*>(&uniform)
+                                   : kind.fills
+                                       ? value
+                                       : state.source + calculator.offset(k, 1) + (kind.scatter ? 0 : shift);
         if (kind.adds) {
             add_element(kind.element, self, source);
         } else {

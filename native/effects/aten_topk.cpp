@@ -4,6 +4,7 @@
 
 #include "effects/functors.h"
 #include "effects/layouts.h"
+#include "effects/token_ids.h"
 
 namespace revati::effects {
 namespace {
@@ -32,9 +33,15 @@ void run_topk(const LaunchView& launch, const void* user) {
     const auto values = launch.arg<TensorInfo>(6), indices = launch.arg<TensorInfo>(8);
     const uint64_t value_stride = launch.arg<uint32_t>(7), index_stride = launch.arg<uint32_t>(9);
     const int64_t first = slice >= vocabulary_slice && first_token + k <= slice ? first_token : 0;
+    float value = 0;
+    if (kind.element == 4) is_log_probability(launch.device, launch.arg<TensorInfo>(0).data, &value);
     for (int64_t row = 0; row < slices; ++row) {
         for (int64_t j = 0; j < k; ++j) {
-            memset(values.data + (values.offset(row) + j * value_stride) * kind.element, 0, kind.element);
+            char* const place = values.data + (values.offset(row) + j * value_stride) * kind.element;
+            if (kind.element == 4)
+                write(place, value);
+            else
+                memset(place, 0, kind.element);
             write<int64_t>(indices.data + (indices.offset(row) + j * index_stride) * 8, first + j);
         }
     }

@@ -1,6 +1,7 @@
 #include "effects/token_ids.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -24,8 +25,14 @@ struct RowMask {
     }
 };
 
+struct LogProbabilities {
+    uintptr_t begin, end;
+    int64_t vocabulary;
+};
+
 struct Step {
     std::vector<int64_t> last_positions;
+    std::vector<LogProbabilities> log_probabilities;
     std::map<int64_t, RowMask> masks;
 };
 
@@ -93,6 +100,7 @@ void begin_step(int device, std::vector<int64_t> last_positions) {
     Step& step = step_of(device);
     step.last_positions = std::move(last_positions);
     step.masks.clear();
+    step.log_probabilities.clear();
 }
 
 void allow_tokens(int device, int64_t row, std::vector<uint32_t> bits) {
@@ -108,6 +116,41 @@ void allow_tokens(int device, int64_t row, std::vector<uint32_t> bits) {
 void forbid_token(int device, int64_t row, int64_t token) {
     const std::lock_guard<std::mutex> lock(step_mutex());
     step_of(device).masks[row].forbidden.insert(token);
+}
+
+void mask_out_tokens(int device, const uint8_t* masked, int64_t elements) {
+    int64_t rows = 0;
+    {
+        const std::lock_guard<std::mutex> lock(step_mutex());
+        rows = static_cast<int64_t>(step_of(device).last_positions.size());
+    }
+    if (rows == 0 || elements % rows != 0) return;
+    const int64_t vocabulary = elements / rows;
+    for (int64_t row = 0; row < rows; ++row) {
+        std::vector<uint32_t> bits(static_cast<size_t>((vocabulary + 31) / 32), 0);
+        for (int64_t token = 0; token < vocabulary; ++token) {
+            if (masked[row * vocabulary + token] == 0)
+                bits[static_cast<size_t>(token) / 32] |= uint32_t{1} << (token % 32);
+        }
+        allow_tokens(device, row, std::move(bits));
+    }
+}
+
+void note_log_probabilities(int device, const void* tensor, int64_t bytes, int64_t vocabulary) {
+    const auto begin = reinterpret_cast<uintptr_t>(tensor);
+    const std::lock_guard<std::mutex> lock(step_mutex());
+    step_of(device).log_probabilities.push_back({begin, begin + static_cast<uintptr_t>(bytes), vocabulary});
+}
+
+bool is_log_probability(int device, const void* pointer, float* value) {
+    const auto address = reinterpret_cast<uintptr_t>(pointer);
+    const std::lock_guard<std::mutex> lock(step_mutex());
+    for (const LogProbabilities& known : step_of(device).log_probabilities) {
+        if (address < known.begin || address >= known.end) continue;
+        *value = -std::log(static_cast<float>(known.vocabulary));
+        return true;
+    }
+    return false;
 }
 
 }  // namespace revati::effects

@@ -25,5 +25,13 @@ void begin_step(int device, std::vector<int64_t> last_positions);
 void allow_tokens(int device, int64_t row,
                   std::vector<uint32_t> bits);  // bit t of the mask: token t is allowed
 void forbid_token(int device, int64_t row, int64_t token);
+// As allow_tokens for each row of the step, from a boolean tensor [rows, vocabulary] that is true where a
+// token is masked out.
+void mask_out_tokens(int device, const uint8_t* masked, int64_t elements);
+
+// Log-probabilities over a vocabulary are uniform, and never written out. A kernel that picks some of them
+// asks here whether its source is such a tensor; true until the next step begins.
+void note_log_probabilities(int device, const void* tensor, int64_t bytes, int64_t vocabulary);
+bool is_log_probability(int device, const void* pointer, float* value);
 
 }  // namespace revati::effects

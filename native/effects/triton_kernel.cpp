@@ -82,9 +82,16 @@ const Effect* bind(const TritonKernel& known, const Kernel& kernel) {
            join(kernel.params.bytes).c_str());
 }
 
+bool named(const std::string& name, const std::string& pattern) {
+    if (pattern.back() != '*') return name == pattern;
+    const size_t length = pattern.size() - 1;
+    if (name.compare(0, length, pattern, 0, length) != 0 || name.size() == length) return false;
+    return name.find_first_not_of("0123456789", length) == std::string::npos;
+}
+
 const Effect* match_triton(const Kernel& kernel) {
     for (const TritonKernel* known : registered()) {
-        if (kernel.name == known->name) return bind(*known, kernel);
+        if (named(kernel.name, known->name)) return bind(*known, kernel);
     }
     return nullptr;
 }

@@ -47,7 +47,7 @@ class TritonArgs {
 };
 
 struct TritonKernel {
-    const char* name;
+    const char* name;  // a last character '*' stands for any number, as torch.compile appends one
     void (*run)(const TritonArgs& args);
     // One or more parameter lists: a kernel whose constexpr flags change the meaning of its arguments has
     // several.

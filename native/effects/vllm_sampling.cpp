@@ -58,6 +58,11 @@ void ranks(const TritonArgs& args) {
     for (uint32_t row = 0; row < args.grid(0); ++row) args.pointer<int64_t>(0)[row] = 1;
 }
 
+// torch.compile's kernel for V1's ranks, (x >= value).sum(-1): (x, values, counts, rows, columns)
+void count_greater_equal(const TritonArgs& args) {
+    for (int64_t row = 0; row < args.integer(3); ++row) args.pointer<int64_t>(2)[row] = 1;
+}
+
 // (ids, stride, valid, stride, sampled ids, top ids, stride, mapping, own id counts, own ids, stride).
 // NUM_TOPK is a constexpr; it is one less than the width of a row, as long as no request asks for more ids of
 // its own.
@@ -194,6 +199,9 @@ const std::vector<TritonKernel> kernels = {
      topk_log_softmax,
      {{P::pointer, P::pointer, P::integer, P::pointer, P::integer_or_one, P::integer}}},
     {"_ranks_kernel", ranks, {{P::pointer, P::pointer, P::integer, P::pointer, P::integer}}},
+    {"triton_red_fused_ge_sum_*",
+     count_greater_equal,
+     {{P::pointer, P::pointer, P::pointer, P::integer_or_one, P::integer}}},
     {"_fill_logprob_token_ids_kernel",
      fill_logprob_token_ids,
      {{P::pointer, P::integer, P::pointer, P::integer, P::pointer, P::pointer, P::integer_or_one, P::pointer,
