@@ -8,6 +8,7 @@ class Estimator:
     """Durations of GPU work; every estimate is (ns, source, family, confidence)."""
 
     def __init__(self, device_conf: str) -> None: ...
+    def load(self, path: str, engine: str = "") -> None: ...
     def gemm(
         self,
         m: int,

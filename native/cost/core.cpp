@@ -40,18 +40,23 @@ uint64_t hash_lengths(const std::vector<int32_t>& q_lengths, const std::vector<i
     return key.low ^ key.high;
 }
 
-Core::Core(const Ceilings& ceilings) : ceilings_(ceilings) {
+Core::Core(const Ceilings& ceilings) : ceilings_(ceilings), memo_(std::make_unique<Memo>()) {
     sources_.push_back(std::make_unique<Roofline>(ceilings));
+}
+
+void Core::prepend(std::unique_ptr<DurationSource> source) {
+    sources_.insert(sources_.begin(), std::move(source));
+    memo_ = std::make_unique<Memo>();  // answers so far came from lesser sources
 }
 
 template <typename Ask>
 Duration Core::ask(const MemoKey& key, Ask&& question) {
     Duration answer;
-    if (memo_.find(key, &answer)) return answer;
+    if (memo_->find(key, &answer)) return answer;
     for (const auto& source : sources_) {
         if (question(*source, &answer)) break;
     }
-    memo_.store(key, answer);
+    memo_->store(key, answer);
     return answer;
 }
 

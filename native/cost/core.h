@@ -14,6 +14,9 @@ class Core {
   public:
     explicit Core(const Ceilings& ceilings);
 
+    // Asks this source before all others. Not while other threads ask.
+    void prepend(std::unique_ptr<DurationSource> source);
+
     Duration gemm(const GemmFeatures& features);
     Duration attention(const AttentionFeatures& features);
     // The same with the lengths, and a hash of them, apart: a step asks once for each layer. `shape` has
@@ -37,7 +40,7 @@ class Core {
 
     Ceilings ceilings_;
     std::vector<std::unique_ptr<DurationSource>> sources_;  // best first; the last one always answers
-    Memo memo_;
+    std::unique_ptr<Memo> memo_;
 };
 
 uint64_t hash_lengths(const std::vector<int32_t>& q_lengths, const std::vector<int32_t>& kv_lengths);

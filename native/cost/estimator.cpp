@@ -6,6 +6,7 @@
 #include "cost/core.h"
 #include "cost/kernels/factories.h"
 #include "cost/model.h"
+#include "cost/trained/source.h"
 
 namespace revati::cost {
 
@@ -25,6 +26,13 @@ struct Estimator::Impl {
 
 Estimator::Estimator(const Ceilings& ceilings) : impl_(std::make_unique<Impl>(ceilings)) {}
 Estimator::~Estimator() = default;
+
+bool Estimator::load(const std::string& path, const std::string& engine, std::string* error) {
+    std::vector<trained::Record> records;
+    if (!trained::load(path, &records, error)) return false;
+    impl_->core.prepend(std::make_unique<trained::TrainedSource>(std::move(records), engine));
+    return true;
+}
 
 const KernelModel* Estimator::model_for(const char* kernel_name) {
     const std::string name = kernel_name == nullptr ? "" : kernel_name;

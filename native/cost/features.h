@@ -1,7 +1,7 @@
 // What the cost model may know about one piece of GPU work, and what it answers.
 //
-// This layer knows no CUDA type and no device state: a launch arrives as a name, a geometry and its argument bytes; a library call arrives
-// as the features themselves.
+// This layer knows no CUDA type and no device state: a launch arrives as a name, a geometry and its argument
+// bytes; a library call arrives as the features themselves.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,24 @@ enum class Family : uint8_t {
 // Where a duration comes from, best first.
 enum class Source : uint8_t { measured, model, roofline, guess, count_ };
 
-enum class DType : uint8_t { unknown, f64, f32, tf32, f16, bf16, f8e4m3, f8e5m2, f4, i64, i32, i16, i8, u8, b1, count_ };
+enum class DType : uint8_t {
+    unknown,
+    f64,
+    f32,
+    tf32,
+    f16,
+    bf16,
+    f8e4m3,
+    f8e5m2,
+    f4,
+    i64,
+    i32,
+    i16,
+    i8,
+    u8,
+    b1,
+    count_
+};
 
 // Size of one element in bits (4 for f4); 16 for `unknown`.
 REVATI_API int bits_of(DType dtype);
@@ -46,7 +63,8 @@ struct Duration {
     float confidence = 0;  // 0..1; the relative error one expects is about 1 - confidence
 };
 
-// D[m,n] = A[m,k] * B[k,n], `batch` times, all row-major: m counts tokens, n output features, B is the weight.
+// D[m,n] = A[m,k] * B[k,n], `batch` times, all row-major: m counts tokens, n output features, B is the
+// weight.
 struct GemmFeatures {
     int64_t m = 0, n = 0, k = 0;
     int64_t batch = 1;
@@ -71,17 +89,27 @@ struct CopyFeatures {
     bool pinned = true;  // pageable host memory is slower
 };
 
-enum class CollectiveKind : uint8_t { all_reduce, all_gather, reduce_scatter, broadcast, reduce, all_to_all, send, recv };
+enum class CollectiveKind : uint8_t {
+    all_reduce,
+    all_gather,
+    reduce_scatter,
+    broadcast,
+    reduce,
+    all_to_all,
+    send,
+    recv
+};
 
 struct CollectiveFeatures {
     CollectiveKind kind = CollectiveKind::all_reduce;
     int ranks = 1;
-    uint64_t bytes = 0;  // payload of one rank's input buffer
+    uint64_t bytes = 0;   // payload of one rank's input buffer
     bool custom = false;  // a one- or two-shot kernel of the framework rather than NCCL
 };
 
-// A kernel launch, as the device saw it. `args[i]` points at the i-th argument's bytes; `arg_bytes[i]` is its size, and both are empty when
-// the kernel's parameter layout is unknown. Pointers inside are valid host addresses (device memory is host memory).
+// A kernel launch, as the device saw it. `args[i]` points at the i-th argument's bytes; `arg_bytes[i]` is its
+// size, and both are empty when the kernel's parameter layout is unknown. Pointers inside are valid host
+// addresses (device memory is host memory).
 struct KernelLaunch {
     const char* name = "";  // mangled or plain, as registered
     uint32_t grid[3] = {1, 1, 1};

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cost/features.h"
 #include "device/export.h"
@@ -18,15 +20,18 @@ struct Ceilings {
     int64_t copy_latency_ns;
 };
 
-// How the duration of one particular kernel is found. Chosen once per kernel by its name, then asked at each launch.
+// How the duration of one particular kernel is found. Chosen once per kernel by its name, then asked at each
+// launch.
 class KernelModel {
   public:
     virtual ~KernelModel() = default;
     virtual Duration estimate(const KernelLaunch& launch) const = 0;
-    // True if the answer depends on device memory or on state set by earlier launches (attention lengths), so that a captured launch must
-    // be asked again at every replay. Otherwise the device may reuse the answer for the same geometry and arguments.
+    // True if the answer depends on device memory or on state set by earlier launches (attention lengths), so
+    // that a captured launch must be asked again at every replay. Otherwise the device may reuse the answer
+    // for the same geometry and arguments.
     virtual bool depends_on_memory() const { return false; }
-    // Argument sizes that the model needs when the binary does not tell them (kernels registered from fat binaries); empty if none.
+    // Argument sizes that the model needs when the binary does not tell them (kernels registered from fat
+    // binaries); empty if none.
     virtual const std::vector<uint32_t>& expected_arg_bytes() const;
 };
 
@@ -34,6 +39,12 @@ class REVATI_API Estimator {
   public:
     explicit Estimator(const Ceilings& ceilings);
     ~Estimator();
+
+    // Takes trained models and measured points from a file (predictors/model_file.py) and asks them before
+    // all sources so far. `engine`: whose kernels to prefer, "vllm", "sglang" or "". Before the first
+    // question only. False, and one sentence in *error, if the file is not sound; the estimator is then
+    // unchanged.
+    bool load(const std::string& path, const std::string& engine, std::string* error);
 
     // Never null; the pointer lives as long as the estimator.
     const KernelModel* model_for(const char* kernel_name);

@@ -133,6 +133,11 @@ py::tuple estimate_bytes(cost::Estimator& self, const std::string& family, uint6
     throw std::invalid_argument("unknown family '" + family + "'");
 }
 
+void load_models(cost::Estimator& self, const std::string& path, const std::string& engine) {
+    std::string error;
+    if (!self.load(path, engine, &error)) throw std::invalid_argument(error);
+}
+
 // A launch as the device would report it. `args`: the bytes of each argument, in order.
 py::tuple estimate_kernel(cost::Estimator& self, const std::string& name, std::vector<uint32_t> grid,
                           std::vector<uint32_t> block, const std::vector<py::bytes>& args) {
@@ -176,6 +181,8 @@ void bind_cost(py::module_& module) {
              }),
              py::arg("device_conf"),
              "From the text of a session's device.conf (`Gpu.device_conf`). ValueError if it is malformed.")
+        .def("load", &load_models, py::arg("path"), py::arg("engine") = "",
+             "Takes trained models and measured points from a file; ValueError if it is not sound.")
         .def("gemm", &estimate_gemm, py::arg("m"), py::arg("n"), py::arg("k"), py::arg("batch") = 1,
              py::arg("a") = "bf16", py::arg("b") = "bf16", py::arg("d") = "bf16",
              py::arg("block_scaled") = false, "D[m,n] = A[m,k] B[k,n], `batch` times.")
