@@ -110,7 +110,7 @@ def test_server_that_dies_under_load(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_client_that_fails(bench: Bench, tmp_path: Path) -> None:
-    with pytest.raises(ClientError, match="(?s)exit code 1.*no such dataset"):
+    with pytest.raises(ClientError, match=r"(?s)exit code 1.*no such dataset"):
         bench("client fails")
     assert nobody_left(tmp_path)
 
