@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from revati.profile.cases.base import Call, Case, Context
+from revati.profile.schema import Value
 from revati.profile.timing import Settings, Timing, time_events, time_graph, time_host
 
 GRAPH_NODES = (1, 4, 16, 64, 256, 400)
@@ -36,7 +37,7 @@ def cases() -> Iterator[Case]:
 def _device(
     what: str, nodes: int | None, build: Build, measure: Callable[[Sequence[Call], Settings], Timing]
 ) -> Case:
-    features = {"what": what} if nodes is None else {"what": what, "nodes": nodes}
+    features: dict[str, Value] = {"what": what} if nodes is None else {"what": what, "nodes": nodes}
     return Case("overheads", 0, "graph_overhead", features, build, measure, kernels=False)
 
 
