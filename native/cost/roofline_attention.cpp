@@ -13,7 +13,7 @@ constexpr int tile_rows = 128, small_tile_rows = 64, key_block = 128;
 constexpr double attention_flops_fraction = 0.71;  // of the dense peak, inside of a long tile
 constexpr double kv_fraction = 0.93;               // of the memory bandwidth, when there are blocks enough
 constexpr double split_kv_fraction = 0.80;         // the keys of few sequences, split over the SMs
-constexpr double attention_fixed_seconds = 7.8e-6;
+constexpr double attention_fixed_seconds = 3.0e-6;
 constexpr double tile_seconds = 3.3e-6;  // fetching its work, prologue, epilogue
 
 int64_t ceil_div(int64_t a, int64_t b) {

@@ -6,9 +6,11 @@
 #include <cstring>
 #include <mutex>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include "device/ledger.h"
+#include "device/log.h"
 #include "device/memory.h"
 #include "device/session.h"
 
@@ -140,7 +142,14 @@ void reset_device(int device) {
 }
 
 cost::Estimator& estimator() {
-    static auto* const instance = new cost::Estimator(ceilings_of(gpu()));
+    static auto* const instance = [] {
+        auto* const made = new cost::Estimator(ceilings_of(gpu()));
+        // The launcher puts the GPU's trained models here, if it has any.
+        const std::string models = std::string(session_directory()) + "/durations";
+        std::string error;
+        if (access(models.c_str(), F_OK) == 0 && !made->load(models, "", &error)) fail_closed("revati: %s", error.c_str());
+        return made;
+    }();
     return *instance;
 }
 

@@ -1,6 +1,6 @@
 """The session directory: what the launcher tells the native libraries, and what they tell it back.
 
-Files (written by): `device.conf` (us), `ledger` (native), `stats.<pid>` counters, `log.<pid>` warnings,
+Files (written by): `device.conf` and `durations` (us), `ledger` (native), `stats.<pid>` counters, `log.<pid>` warnings,
 `fatal.<pid>` the text of a fail-closed stop. The layout of the counters is `StatsPage` in native/device/stats.h.
 """
 
@@ -142,12 +142,19 @@ class Session:
         self.path = path
 
     @classmethod
-    def create(cls, device_conf: str) -> Session:
-        """Makes a session directory (in memory where that can be had) and writes `device.conf`."""
+    def create(cls, device_conf: str, durations: Path | None = None) -> Session:
+        """Makes a session directory (in memory where that can be had) and writes `device.conf`.
+
+        Args:
+            device_conf: What the virtual GPUs are (`Gpu.device_conf`).
+            durations: A file of trained models and measured points for that GPU, if there is one.
+        """
         parent = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
         remove_abandoned(parent)
         path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
         (path / "device.conf").write_text(device_conf)
+        if durations is not None:
+            (path / "durations").symlink_to(durations.resolve())
         return cls(path)
 
     def remove(self) -> None:
