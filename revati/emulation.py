@@ -47,7 +47,7 @@ class Emulation:
         self._processes: list[SupervisedProcess] = []
 
     def __enter__(self) -> Self:
-        self._session = Session.create(self.gpu.device_conf(self.gpus))
+        self._session = Session.create(self.gpu.device_conf(self.gpus), catalogue.durations_of(self.gpu))
         return self
 
     def __exit__(

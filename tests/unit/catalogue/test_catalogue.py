@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from revati import catalogue
+from revati.catalogue import durations
 from revati.errors import UsageError
 
 SPEC_HEADER = Path(__file__).parents[3] / "native" / "device" / "spec.h"
@@ -117,3 +118,14 @@ def test_malformed_files_are_named(tmp_path: Path, text: str, message: str) -> N
     name = write(tmp_path / "self.toml", text)
     with pytest.raises((catalogue.CatalogueError, catalogue.UnknownGpuError), match=message):
         catalogue.get(name)
+
+
+def test_trained_models_belong_to_shipped_gpus_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durations, "_FOLDERS", (tmp_path / "none", tmp_path))
+    gpu = catalogue.get("h200-sxm")
+    assert catalogue.durations_of(gpu) is None
+    models = tmp_path / "h200-sxm.rvm"
+    models.touch()
+    assert catalogue.durations_of(gpu) == models
+    copy = write(tmp_path / "h200-sxm.toml", 'base = "h200-sxm"\n[x]\nmemory_bandwidth = 9.6e12\n')
+    assert catalogue.durations_of(catalogue.get(copy)) is None
