@@ -71,7 +71,6 @@ REVATI_INTERPOSE pid_t fork() noexcept {
     if (page == nullptr || self.slot == nullptr) return real::fork();
     enter();
     before_act(true);
-    prepare_fork();
     const pid_t pid = real::fork();
     const int saved_errno = errno;
     finish_fork(pid);

@@ -175,13 +175,18 @@ void join_group() {
 
 thread_local Slot* announced_child __attribute__((tls_model("initial-exec"))) = nullptr;
 
-// Before the other libraries' handlers: they may wait, and must not do so in the parent's slot.
+// Registered before other libraries' handlers, so this runs last before the fork: theirs may wait for other threads (OpenBLAS ends its
+// own), which could not run while a child that does not exist yet counts as running.
+void before_fork() {
+    if (page != nullptr && self.slot != nullptr) announced_child = announce_process();
+}
+
+// And first after it: the other handlers must not wait in the parent's slot.
 void after_fork_in_child() {
     if (page == nullptr) return;
     reset_parking();
     reset_timers();
     Slot* slot = announced_child;
-    if (slot == nullptr && self.slot != nullptr) slot = announce_process();  // not through our fork(): forkpty, daemon
     self = {};
     if (slot == nullptr) return;
     take_over(*slot);
@@ -213,7 +218,7 @@ void attach_session() {
         fail_session("the session was made by another version of this library; start a new session");
     }
     pthread_key_create(&leave_key, [](void*) { leave_thread(); });
-    pthread_atfork(nullptr, nullptr, after_fork_in_child);
+    pthread_atfork(before_fork, nullptr, after_fork_in_child);
     install_private_signal();
     page = mapped;
     join_group();
@@ -248,11 +253,10 @@ void leave_thread() {
     kick_coordinator();
 }
 
-void prepare_fork() { announced_child = announce_process(); }
-
 void finish_fork(pid_t pid) {
     Slot* slot = announced_child;
     announced_child = nullptr;
+    if (slot == nullptr) return;
     if (pid < 0) {
         withdraw_announcement(*slot);
     } else if (pid > 0) {

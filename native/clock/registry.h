@@ -19,9 +19,8 @@ void adopt_thread(Slot& slot);  // in the new thread; waits for its turn
 void withdraw_announcement(Slot& slot);
 void leave_thread();            // the calling thread is about to end
 
-// Around fork(): the parent announces the child, which takes its slot before anything else of it runs.
-void prepare_fork();
-void finish_fork(pid_t pid);  // in both
+// After fork(), in both processes. The child has its slot since before the fork.
+void finish_fork(pid_t pid);
 
 void name_child(Slot& slot, pid_t pid);  // posix_spawn: the child finds its slot by pid
 
