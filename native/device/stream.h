@@ -94,6 +94,10 @@ REVATI_API Status copy_2d(Stream* stream, void* destination, size_t destination_
 REVATI_API Status fill(Stream* stream, void* destination, uint32_t value, size_t element_bytes, size_t elements, bool synchronous);
 using HostFunction = void (*)(void* user);
 REVATI_API Status call_host(Stream* stream, HostFunction function, void* user);
+// For work that several processes do together: the instant at which everything submitted so far is done, and the earliest start of what is
+// submitted later.
+REVATI_API int64_t stream_end_ns(Stream* stream);
+REVATI_API void hold_until(Stream* stream, int64_t time_ns);
 
 // Capture.
 REVATI_API Status begin_capture(Stream* stream, CaptureMode mode, Graph* into = nullptr);

@@ -58,12 +58,8 @@ struct WorkTime {
 
 // Puts work on the stream's time line; returns the instant at which it ends. The stream must not be capturing.
 int64_t advance(Stream* stream, const WorkTime& work);
-// Work on `stream` submitted later starts no earlier than `time_ns`.
-void hold_until(Stream* stream, int64_t time_ns);
 // Latest end of any work that this process submitted to the device.
 int64_t device_tail_ns(int device);
-// The instant at which everything submitted to the stream so far is done.
-int64_t stream_end_ns(Stream* stream);
 
 // Capture state of the stream. `lock` must be held on its mutex.
 bool is_capturing(Stream* stream);

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 
+#include "device/export.h"
+
 namespace revati::device {
 
 // Nanoseconds on the CLOCK_MONOTONIC base.
-int64_t now_ns();
+REVATI_API int64_t now_ns();
 // Blocks the calling thread until `deadline_ns`. `rank` breaks ties between equal deadlines (lower first).
 void wait_until_ns(int64_t deadline_ns, uint32_t rank);
 // Calls of the host that cost it time of its own. In `modelled` mode a thread pays for them before its next visible act.
