@@ -127,5 +127,6 @@ class Emulation:
         finally:
             self._processes.clear()
             if self._session is not None:
+                self._session.end_processes()
                 self._session.remove()
                 self._session = None
