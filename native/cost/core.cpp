@@ -61,6 +61,7 @@ Duration Core::ask(const MemoKey& key, Ask&& question) {
 }
 
 Duration Core::gemm(const GemmFeatures& f) {
+    last_product_.store(static_cast<uint64_t>(f.m) * static_cast<uint64_t>(f.n), std::memory_order_relaxed);
     const uint64_t types = pack(f.a, f.b, f.d, f.block_scaled);
     const MemoKey key = start(Kind::gemm)
                             .add(static_cast<uint64_t>(f.m))

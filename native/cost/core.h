@@ -1,6 +1,7 @@
 // What kernel models share with the estimator: the chain of sources behind one memo.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -32,6 +33,9 @@ class Core {
     // The same, marked as a guess: nothing is known about the kernel but its geometry.
     Duration guess(Family family, uint64_t bytes);
 
+    // m x n of the latest product asked for; 0 before the first.
+    uint64_t elements_of_last_product() const { return last_product_.load(std::memory_order_relaxed); }
+
     const Ceilings& ceilings() const { return ceilings_; }
 
   private:
@@ -41,6 +45,7 @@ class Core {
     Ceilings ceilings_;
     std::vector<std::unique_ptr<DurationSource>> sources_;  // best first; the last one always answers
     std::unique_ptr<Memo> memo_;
+    std::atomic<uint64_t> last_product_{0};
 };
 
 uint64_t hash_lengths(const std::vector<int32_t>& q_lengths, const std::vector<int32_t>& kv_lengths);

@@ -18,6 +18,7 @@ constexpr double elementwise_fixed_seconds = 1.3e-6;
 constexpr double reduction_fixed_seconds = 2.0e-6;
 constexpr double sampler_fixed_seconds = 4.0e-6;
 constexpr double moe_fixed_seconds = 4.0e-6;
+constexpr double longest_seconds = 1e6;  // so that absurd sizes stay representable
 
 int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -62,7 +63,8 @@ double tiles_seconds(const Tile& tile, const GemmFeatures& f, int split, double 
 }
 
 void set(Duration* out, double seconds, Family family, float confidence) {
-    out->ns = std::max<int64_t>(1, static_cast<int64_t>(std::llround(seconds * 1e9)));
+    out->ns =
+        std::max<int64_t>(1, static_cast<int64_t>(std::llround(std::min(seconds, longest_seconds) * 1e9)));
     out->source = Source::roofline;
     out->family = family;
     out->confidence = confidence;

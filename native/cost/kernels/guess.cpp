@@ -29,6 +29,7 @@ constexpr Factory factories[] = {
     make_unified_attention,
     make_moe,
     make_cutlass_gemm,
+    make_sampler,
     make_rows,
     make_collective,
     make_inductor,

@@ -31,7 +31,9 @@ AttentionInputs inputs_for(const AttentionSums& s, const AttentionFeatures& f) {
 }
 
 void set(const Answer& answer, bool measured, Family family, Duration* out) {
-    out->ns = std::max<int64_t>(1, static_cast<int64_t>(std::llround(answer.seconds * 1e9)));
+    // A file may claim any finite number; nothing on a GPU lasts longer than a day.
+    out->ns =
+        std::max<int64_t>(1, static_cast<int64_t>(std::llround(std::min(answer.seconds, 86400.0) * 1e9)));
     out->source = measured ? Source::measured : Source::model;
     out->family = family;
     out->confidence = answer.confidence;

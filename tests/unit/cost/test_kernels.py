@@ -224,6 +224,15 @@ def test_inductor_kernels_count_tensors_and_elements(estimator: _native.Estimato
     assert one_row == estimator.by_bytes("norm", 3 * 2 * 4096)
 
 
+def test_sampler_kernels_pass_over_the_logits_of_the_last_product(estimator: _native.Estimator) -> None:
+    argmax = "_ZN2at6native13reduce_kernelILi512ELi1ENS0_8ReduceOpIfNS0_9ArgMaxOpsIfEEjlLi4ELi4EEEEEvT1_"
+    assert estimator.kernel(argmax, [64], [512])[1] == "guess"
+    estimator.gemm(64, 128256, 4096)
+    estimate = estimator.kernel(argmax, [64], [512])
+    assert estimate[:3] == estimator.by_bytes("sampler", 64 * 128256 * 4)[:3]
+    assert estimator.kernel("_gumbel_sample_kernel", [64, 126], [128]) == estimate
+
+
 def test_cutlass_problem_shape(estimator: _native.Estimator) -> None:
     args = [struct.pack("<5i", 0, 64, 4096, 8192, 1) + bytes(300)]
     assert estimator.kernel(CUTLASS, [132], [384], args) == estimator.gemm(
