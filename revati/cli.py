@@ -15,6 +15,7 @@ COMMANDS = {
     "bench": "Serve a model on virtual GPUs and load it with the framework's own benchmark client.",
     "gpus": "The GPUs that can be emulated.",
     "models": "Models without weights: real configuration, local tokenizer.",
+    "profile": "Measured durations: collect them on a real GPU.",
     "doctor": "Say what this machine lacks, and how to get it.",
 }
 

@@ -135,7 +135,7 @@ def run(options: Options) -> int:
         cases = _first_of_each(cases, options.per_tier)
     context = Context(
         l2_bytes=torch.cuda.get_device_properties(0).L2_cache_size,
-        pool_bytes=(1 << 26) if options.quick else (4 << 30),
+        pool_bytes=4 << 30,
         settings=timing.QUICK if options.quick else timing.Settings(),
         gpus=torch.cuda.device_count(),
     )

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import torch
 
+from revati.profile.spread import spread_of
+
 Call = Callable[[], Any]
 
 _MAX_GRAPH_CALLS: Final = 2048
@@ -44,12 +46,8 @@ class Timing:
 
 
 def summarise(samples_ns: Sequence[float], method: str) -> Timing:
-    """Median, and (90th - 10th percentile) / median."""
-    ordered = sorted(samples_ns)
-    median = statistics.median(ordered)
-    last = len(ordered) - 1
-    low, high = ordered[math.floor(0.1 * last)], ordered[math.ceil(0.9 * last)]
-    return Timing(median, (high - low) / median if median > 0 else 0.0, len(ordered), method)
+    """The median and its spread."""
+    return Timing(statistics.median(samples_ns), spread_of(samples_ns), len(samples_ns), method)
 
 
 def time_graph(calls: Sequence[Call], settings: Settings) -> Timing:
