@@ -69,6 +69,24 @@ class PrepareModel : public KernelModel {
 constexpr uint32_t forward_params_bytes = 2688;
 constexpr uint32_t forward_kv_used_offset = 1936;
 
+// The members before the pointers, by the public sources: softcap, window left and right, (a divisor of
+// attention chunks in three words,) number of splits. Releases with and without chunks differ in the place.
+struct WindowPlace {
+    uint32_t left, right, splits;
+};
+constexpr WindowPlace window_places[] = {{1884, 1888, 1892}, {1868, 1872, 1888}};
+
+// Keys that a query sees, itself included; 0 if no place holds a causal window.
+int window_of(const Arguments& args) {
+    for (const WindowPlace& place : window_places) {
+        int32_t left = -1, right = -1, splits = 0;
+        const bool read = args.field(0, place.left, &left) && args.field(0, place.right, &right) &&
+                          args.field(0, place.splits, &splits);
+        if (read && left > 0 && left < 1 << 24 && right == 0 && splits >= 0 && splits <= 256) return left + 1;
+    }
+    return 0;
+}
+
 class ForwardModel : public KernelModel {
   public:
     ForwardModel(Core* core, SharedState* state, const AttentionFeatures& shape, bool local)
@@ -83,9 +101,10 @@ class ForwardModel : public KernelModel {
         AttentionFeatures shape = shape_;
         shape.kv_heads = lengths->kv_heads;
         shape.q_heads = lengths->kv_heads * lengths->group;
+        if (local_ && args.bytes(0) == forward_params_bytes) shape.window = window_of(args);
         Duration duration = core_->attention(shape, lengths->q, lengths->kv, lengths->hash);
-        // The window's size is in the parameters at a place that varies: unknown, so say so.
-        if (local_) duration.confidence *= 0.5f;
+        // A window of unknown size is priced as full attention.
+        if (local_ && shape.window == 0) duration.confidence *= 0.5f;
         return duration;
     }
 

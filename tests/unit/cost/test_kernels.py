@@ -137,6 +137,19 @@ def test_local_attention_is_less_sure(estimator: _native.Estimator) -> None:
     assert attend(estimator, FA3.format(local=1))[3] < attend(estimator)[3]
 
 
+@pytest.mark.parametrize("place", [(1884, 1888, 1892), (1868, 1872, 1888)])
+def test_local_attention_reads_its_window(place: tuple[int, int, int], estimator: _native.Estimator) -> None:
+    batch = Batch([1] * 64, [30000] * 64)
+    estimator.kernel(PREPARE, [1], [1024], batch.prepare(8, 8))
+    params = bytearray(2688)
+    params[1888:1892] = i(4)
+    for offset, value in zip(place, (127, 0, 4), strict=True):
+        params[offset : offset + 4] = i(value)
+    assert attend(estimator, FA3.format(local=1), [bytes(params)]) == estimator.attention(
+        [1] * 64, [30000] * 64, 64, 8, window=128
+    )
+
+
 def test_the_second_pass_is_part_of_the_first(estimator: _native.Estimator) -> None:
     assert attend(estimator, COMBINE)[0] == 1
 
