@@ -7,9 +7,10 @@ namespace {
 constexpr const char* fill_i32 =
     "_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_11FillFunctorIiEESt5arrayIPcLm1EEEEviT0_T1_";
 constexpr const char* gather_rows = "_ZN2at6native24vectorized_gather_kernelILi16ElEEvPcS2_PT0_illllb";
+// As FlashInfer 0.6.12 builds it for vLLM 0.24.
 constexpr const char* flashinfer_sampler =
-    "_ZN10flashinfer8sampling30TopKTopPSamplingFromProbKernelILj1024ELN3cub17CUB_300001_SM_90018BlockScanAlgorithmE2ELNS3_20BlockReduceAlgorithmE2ELj4ELb1"
-    "EfiEEvPT4_PT5_PfS8_PbS8_S7_fjPmmSB_m";
+    "_ZN10flashinfer8sampling26TopPSamplingFromProbKernelILj1024ELN3cub16_V_300302_SM_90018B"
+    "lockScanAlgorithmE2ELNS3_20BlockReduceAlgorithmE2ELj4ELb1EfiEEvPT4_PT5_PbS9_PffjPmmSC_m";
 
 template <typename T>
 T* device_array(size_t count) {
@@ -58,7 +59,7 @@ CASE(flashinfer_draws_valid_ids) {
     bool valid[5] = {};
     void* const unused = nullptr;
     Launch(flashinfer_sampler)
-        .arg(unused).arg(unused).arg(unused).arg(ids.data()).arg<bool*>(valid).arg(unused).arg(int32_t{5}).arg(0.9f).arg(uint32_t{151936})
+        .arg(unused).arg(ids.data()).arg<bool*>(valid).arg(unused).arg(unused).arg(0.9f).arg(uint32_t{151936})
         .arg(unused).arg(uint64_t{1}).arg(unused).arg(uint64_t{2})
         .run({5});
     for (const int32_t id : ids) CHECK(id >= 256 && id < 151936);
