@@ -44,6 +44,7 @@ Coordinator::Coordinator(Page& page, std::string session, const WatchdogLimits& 
     prctl(PR_SET_TIMERSLACK, 1UL);
     const char* trace_path = getenv("REVATI_CLOCK_TRACE");
     if (trace_path != nullptr) trace_ = fopen(trace_path, "we");
+    if (page_.command_arm.load() != 0) arm();
 }
 
 int Coordinator::run() {

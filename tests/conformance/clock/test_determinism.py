@@ -1,0 +1,110 @@
+"""Two runs of one program print the same, bit for bit, whatever else the host does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+from clock_session import PROGRAMS, Session, run_virtually
+
+TOY = [sys.executable, str(PROGRAMS / "toy_serving.py"), "60", "5"]
+
+
+@cache
+def reference() -> str:
+    return run_virtually([*TOY, "0"])
+
+
+@contextmanager
+def hogs(count: int) -> Iterator[None]:
+    """Processes that use all the CPU they get."""
+    processes = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_steps_take_what_the_device_takes() -> None:
+    lines = reference().splitlines()[1:]
+    assert len(lines) == 60
+    between = sorted(float.fromhex(value) for line in lines for value in line.split()[1:])
+    # 20 ms, 10 us for every request in the batch, and what the host's part of a step is said to cost.
+    assert 0.0200 <= between[len(between) // 2] <= 0.0202
+
+
+def test_again() -> None:
+    assert run_virtually([*TOY, "0"]) == reference()
+
+
+def test_busy_host() -> None:
+    expected = reference()
+    with hogs(4):
+        assert run_virtually([*TOY, "0"]) == expected
+
+
+def test_one_cpu() -> None:
+    assert run_virtually(["taskset", "-c", "0", *TOY, "0"]) == reference()
+
+
+def test_a_hundred_idle_threads() -> None:
+    assert run_virtually([*TOY, "50"]) == reference()
+
+
+@pytest.mark.parametrize("hog_count", [0, 4])
+def test_cpu_mode_stays_close(hog_count: int) -> None:
+    with hogs(hog_count):
+        lines = run_virtually([*TOY, "0"], "--mode", "cpu").splitlines()[1:]
+    between = sorted(float.fromhex(value) for line in lines for value in line.split()[1:])
+    assert 0.0200 <= between[len(between) // 2] <= 0.0206
+
+
+def test_trace_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only what is printed: every decision."""
+    traces = []
+    for run in range(2):
+        path = tmp_path / f"trace{run}"
+        monkeypatch.setenv("REVATI_CLOCK_TRACE", str(path))
+        run_virtually([*TOY, "0"])
+        # The last column names process and thread; the rest must not.
+        traces.append([line.rsplit(" ", 1)[0] for line in path.read_text().splitlines()])
+    # The end of a run, when processes are killed, is not part of it.
+    length = min(map(len, traces)) - 20
+    assert length > 1000
+    assert traces[0][:length] == traces[1][:length]
+
+
+def test_threads_of_one_process(compiled: Callable[[str], Path]) -> None:
+    """Threads that race through a mutex, conditions and semaphores always meet in the same order."""
+    outputs = {run_virtually([compiled("racing_threads")]) for _ in range(5)}
+    assert len(outputs) == 1
+
+
+def test_late_arming_starts_on_a_whole_second() -> None:
+    """Doubles made of either clock then have the same last bits in every run."""
+    script = """
+import time
+while time.monotonic() < (1 << 20) + 0.3: time.sleep(0.01)
+print("now", flush=True)
+before = time.monotonic_ns(), time.time_ns()
+while time.monotonic_ns() - before[0] < 20_000_000 or time.monotonic_ns() % 1000: time.sleep(0.001)
+time.sleep(100)
+"""
+    with Session() as session:
+        process = session.start([sys.executable, "-c", script])
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        session.control("hold")
+        session.control("arm")
+        status = session.status()
+        assert status["virtual_s"] == int(status["virtual_s"])
+        os.kill(process.pid, 9)
+        process.communicate()
