@@ -21,7 +21,8 @@ NATIVE = os.environ.get("REVATI_CONFORMANCE_NATIVE") == "1"
 
 
 def run_cases(case: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={FOLDER}", str(case)]
+    options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={FOLDER}"]
+    command = [sys.executable, "-m", "pytest", *options, str(case)]
     return subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
     )

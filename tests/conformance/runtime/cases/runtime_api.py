@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,7 @@ def declarations(major: int) -> str:
     common, _, versioned = text.partition("#if 12\n")
     of_12, _, of_13 = versioned.partition("#else\n")
     text = common + (of_12 if major == 12 else of_13.replace("#endif", ""))
-    plain = re.findall(r"^int (cuda\w+)(\(.*\));$", text, re.MULTILINE)
+    plain = re.findall(r"^int ((?:__)?cuda\w+)(\(.*\));$", text, re.MULTILINE)
     return text + "".join(f"int {name}_{kind}{rest};\n" for name, rest in plain for kind in ("ptsz", "ptds"))
 
 
@@ -157,12 +158,28 @@ def dim3(x: int = 1, y: int = 1, z: int = 1) -> Any:
     return ffi.new("dim3*", {"x": x, "y": y, "z": z})[0]
 
 
-_PTX = b"""
-.version 7.0
-.target sm_80
-.address_size 64
-.visible .entry conformance_kernel(.param .u64 p0) { ret; }
-"""
+def kernel_image(name: str) -> bytes:
+    """A file with one empty kernel that takes one 64-bit parameter.
+
+    A real driver compiles PTX. The virtual one has no compiler and is given the smallest cubin: an ELF file with the
+    kernel's metadata section.
+    """
+    if NATIVE:
+        head = ".version 7.0\n.target sm_80\n.address_size 64\n"
+        return f"{head}.visible .entry {name}(.param .u64 p0) {{ ret; }}\n".encode() + b"\0"
+    names = b"\0.nv.info." + name.encode() + b"\0.shstrtab\0"
+    # One parameter: number and offset 0, its size in the upper bits.
+    info = struct.pack("<BBHIHHI", 4, 0x17, 12, 0, 0, 0, 8 << 18)
+    sections = [
+        (0, 0, 0, 0),
+        (1, 0x70000000, 64, len(info)),
+        (names.index(b".shstrtab"), 3, 64 + len(info), len(names)),
+    ]
+    start = 64 + len(info) + len(names)
+    header = b"\x7fELF\x02\x01\x01\x33\x07" + bytes(7)
+    header += struct.pack("<HHIQQQIHHHHHH", 2, 190, 1, 0, 0, start, 90, 64, 56, 0, 64, len(sections), 2)
+    table = b"".join(struct.pack("<IIQQQQIIQQ", n, t, 0, 0, o, size, 0, 0, 1, 0) for n, t, o, size in sections)
+    return header + info + names + table
 
 
 class Kernel:
@@ -170,9 +187,11 @@ class Kernel:
 
     def __init__(self, runtime: Runtime) -> None:
         if NATIVE:
-            self._image = ffi.new("char[]", _PTX)
+            self._image = ffi.new("char[]", kernel_image("conformance_kernel"))
             library = runtime.get("cudaLibraryLoadData", "handle", self._image, NULL, NULL, 0, NULL, NULL, 0)
-            self.function = runtime.get("cudaLibraryGetKernel", "handle", library, ffi.new("char[]", b"conformance_kernel"))
+            self.function = runtime.get(
+                "cudaLibraryGetKernel", "handle", library, ffi.new("char[]", b"conformance_kernel")
+            )
             return
         # Only its address counts.
         self._stub = ffi.new("char[16]")

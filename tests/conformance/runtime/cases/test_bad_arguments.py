@@ -380,5 +380,3 @@ def test_errors_have_names_and_texts(rt: Runtime, code: int) -> None:
 def test_unknown_errors_are_called_so(rt: Runtime) -> None:
     assert rt.name(77777) == "unrecognized error code"
     assert ffi.string(rt.lib.cudaGetErrorString(77777)) == b"unrecognized error code"
-
-
