@@ -1,4 +1,5 @@
-// torch's kernels by their real (mangled) names, where a test through torch cannot reach: sizes, limits, refusals.
+// torch's kernels by their real (mangled) names, where a test through torch cannot reach: sizes, limits,
+// refusals.
 #include "device/memory.h"
 #include "launch.h"
 
@@ -19,7 +20,9 @@ T* device_array(size_t count) {
     return static_cast<T*>(pointer);
 }
 
-void fill(int32_t* values, int32_t count, int32_t value) { Launch(fill_i32).arg(count).arg(value).arg(values).run({1}); }
+void fill(int32_t* values, int32_t count, int32_t value) {
+    Launch(fill_i32).arg(count).arg(value).arg(values).run({1});
+}
 
 }  // namespace
 
@@ -50,7 +53,15 @@ CASE(refuses_a_token_outside_the_embedding) {
     auto* const table = device_array<char>(1 << 20);
     int64_t ids[] = {3, 100};
     Launch(gather_rows)
-        .arg(out).arg(table).arg<int64_t*>(ids).arg(int32_t{2}).arg(int64_t{8192}).arg(int64_t{100}).arg(int64_t{8192}).arg(int64_t{8192}).arg(false)
+        .arg(out)
+        .arg(table)
+        .arg<int64_t*>(ids)
+        .arg(int32_t{2})
+        .arg(int64_t{8192})
+        .arg(int64_t{100})
+        .arg(int64_t{8192})
+        .arg(int64_t{8192})
+        .arg(false)
         .run({2});
 }
 
@@ -59,11 +70,22 @@ CASE(flashinfer_draws_valid_ids) {
     bool valid[5] = {};
     void* const unused = nullptr;
     Launch(flashinfer_sampler)
-        .arg(unused).arg(ids.data()).arg<bool*>(valid).arg(unused).arg(unused).arg(0.9f).arg(uint32_t{151936})
-        .arg(unused).arg(uint64_t{1}).arg(unused).arg(uint64_t{2})
+        .arg(unused)
+        .arg(ids.data())
+        .arg<bool*>(valid)
+        .arg(unused)
+        .arg(unused)
+        .arg(0.9f)
+        .arg(uint32_t{151936})
+        .arg(unused)
+        .arg(uint64_t{1})
+        .arg(unused)
+        .arg(uint64_t{2})
         .run({5});
     for (const int32_t id : ids) CHECK(id >= 256 && id < 151936);
     for (const bool ok : valid) CHECK(ok);
 }
 
-int main(int argc, char** argv) { return run_cases(argc, argv); }
+int main(int argc, char** argv) {
+    return run_cases(argc, argv);
+}

@@ -30,7 +30,8 @@ class Launch {
     void run_triton(Dim3 grid) {
         arg<void*>(nullptr).arg<void*>(nullptr);
         kernel_->params.known = true;
-        for (const std::vector<char>& value : storage_) kernel_->params.bytes.push_back(static_cast<uint32_t>(value.size()));
+        for (const std::vector<char>& value : storage_)
+            kernel_->params.bytes.push_back(static_cast<uint32_t>(value.size()));
         run(grid);
     }
 

@@ -68,5 +68,3 @@ def test_refusal(name: str, case: str, tmp_path: Path) -> None:
     assert re.search(r"control-plane kernel '_\w+'", result.stderr)
     assert "docs/effects.md" in result.stderr
     assert list(tmp_path.glob("fatal.*"))
-
-

@@ -13,7 +13,19 @@ def test_operations_agree_with_the_cpu() -> None:
     pytest.importorskip("torch", reason="needs torch's CUDA build")
     script = Path(__file__).parent / "torch_operations.py"
     result = subprocess.run(
-        [sys.executable, "-P", "-m", "revati", "run", "--gpu", "h200-sxm", "--", sys.executable, "-P", str(script)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "revati",
+            "run",
+            "--gpu",
+            "h200-sxm",
+            "--",
+            sys.executable,
+            "-P",
+            str(script),
+        ],
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,4 +1,4 @@
-"""Integer operations of torch on the virtual GPU, compared with torch on the CPU. Run under `revati run`; prints what differs."""
+"""Integer operations of torch on the virtual GPU, compared with torch on the CPU. Run it under `revati run`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Operation = Callable[..., Tensor]
 INTEGERS = [torch.int32, torch.int64, torch.int16, torch.uint8, torch.int8]
 ALL = [*INTEGERS, torch.bool, torch.float32, torch.bfloat16, torch.float16]
 
-checks = 0
+checks: list[str] = []
 failures: list[str] = []
 
 
@@ -33,13 +33,14 @@ def spread(values: Tensor) -> Tensor:
 
 
 def compare(name: str, operation: Operation, *operands: Tensor) -> None:
-    global checks
-    checks += 1
+    checks.append(name)
     want = operation(*[operand.clone() for operand in operands])
     got = operation(*[operand.to("cuda") for operand in operands]).cpu()
     if want.dtype != got.dtype or want.shape != got.shape or not torch.equal(want, got):
         types = ", ".join(str(operand.dtype) for operand in operands)
-        failures.append(f"{name} ({types}): {got.flatten()[:8].tolist()} instead of {want.flatten()[:8].tolist()}")
+        failures.append(
+            f"{name} ({types}): {got.flatten()[:8].tolist()} instead of {want.flatten()[:8].tolist()}"
+        )
 
 
 def assign(target: Tensor, index: Tensor | tuple[Tensor, ...], value: Tensor | int) -> Tensor:
@@ -124,7 +125,9 @@ def elementwise(dtypes: Iterable[torch.dtype]) -> None:
         for name, operation in BINARY.items():
             compare(name, operation, a, b)
             compare(f"{name}, broadcast", lambda x, y, f=operation: f(x, y[:1]), a, b)
-            compare(f"{name}, strided", lambda x, y, f=operation: f(x[:, ::2], y[:, ::2]), spread(a), spread(b))
+            compare(
+                f"{name}, strided", lambda x, y, f=operation: f(x[:, ::2], y[:, ::2]), spread(a), spread(b)
+            )
             compare(f"{name}, transposed", lambda x, y, f=operation: f(x.t(), y.t()), a, b)
         for name, operation in UNARY.items():
             compare(name, operation, a)
@@ -147,7 +150,11 @@ def casts() -> None:
                 a = a.abs()
             compare(f"to {target}", lambda x, t=target: x.to(t), a)
             compare(f"to {target}, strided", lambda x, t=target: x[:, ::2].to(t), a)
-            compare(f"copy_ to {target}", lambda x, t=target: torch.zeros(6, 5, dtype=t, device=x.device).t().copy_(x), a)
+            compare(
+                f"copy_ to {target}",
+                lambda x, t=target: torch.zeros(6, 5, dtype=t, device=x.device).t().copy_(x),
+                a,
+            )
             half = {torch.bfloat16, torch.float16} & {source, target}
             if not half and (source, target) != (torch.bool, torch.bool):
                 compare(f"add {target}", lambda x, y: x + y, a, random(target, 5, 6, low=0))
@@ -174,7 +181,11 @@ def booleans() -> None:
 
 
 def indexing(dtypes: Iterable[torch.dtype]) -> None:
-    index, unique, columns = torch.tensor([3, 0, 6, 6, 1]), torch.tensor([3, 0, 6, 1]), torch.tensor([1, 2, 3, 4])
+    index, unique, columns = (
+        torch.tensor([3, 0, 6, 6, 1]),
+        torch.tensor([3, 0, 6, 1]),
+        torch.tensor([1, 2, 3, 4]),
+    )
     permuted = torch.stack([torch.randperm(9)[:4] for _ in range(7)])
     for dtype in dtypes:
         m, s = random(dtype, 7, 9), random(dtype, 7, 4)
@@ -193,7 +204,9 @@ def indexing(dtypes: Iterable[torch.dtype]) -> None:
         compare("index_select many", lambda x, i: x.index_select(1, i), m, torch.randint(0, 9, (40,)))
         compare("index_put", assign, m, unique, random(dtype, 4, 9))
         compare("index_put a value", lambda x, i: assign(x, i, 4), m[:, 0].contiguous(), unique)
-        compare("index_put by two", lambda x, i, j, v: assign(x, (i, j), v), m, unique, columns, random(dtype, 4))
+        compare(
+            "index_put by two", lambda x, i, j, v: assign(x, (i, j), v), m, unique, columns, random(dtype, 4)
+        )
         compare("index_fill", lambda x, i: x.index_fill_(0, i, 5), m, unique)
         compare("index_fill columns", lambda x, i: x.index_fill_(1, i, 5), m, unique)
         compare("index_copy", lambda x, i, v: x.index_copy_(0, i, v), m, unique, random(dtype, 4, 9))
@@ -201,7 +214,13 @@ def indexing(dtypes: Iterable[torch.dtype]) -> None:
         compare("argmax", lambda x: x.argmax(-1), distinct)
         compare("argmax down", lambda x: x.argmax(0, keepdim=True), distinct)
         compare("argmin", lambda x: x.argmin(-1), distinct)
-    compare("scatter_add", lambda x, i, v: x.scatter_add_(1, i, v), random(torch.int64, 7, 9), permuted, random(torch.int64, 7, 4))
+    compare(
+        "scatter_add",
+        lambda x, i, v: x.scatter_add_(1, i, v),
+        random(torch.int64, 7, 9),
+        permuted,
+        random(torch.int64, 7, 4),
+    )
 
 
 def joining(dtypes: Iterable[torch.dtype]) -> None:
@@ -212,7 +231,9 @@ def joining(dtypes: Iterable[torch.dtype]) -> None:
         compare("cat strided", lambda x: torch.cat([x.t(), x.t()], 1), m)
         compare("cat of two lengths", lambda x: torch.cat([x[:, 0], x[:3, 1]]), m)
         compare("cat aligned", lambda x: torch.cat([x, x, x], 1), aligned)
-        compare("cat in three dimensions", lambda x: torch.cat([x.view(2, 2, 16), x.view(2, 2, 16)], 1), aligned)
+        compare(
+            "cat in three dimensions", lambda x: torch.cat([x.view(2, 2, 16), x.view(2, 2, 16)], 1), aligned
+        )
         compare("stack", lambda x: torch.stack([x, x], -1), m)
         compare("contiguous", lambda x: x.t().contiguous(), m)
         compare("repeat", lambda x: x.repeat(3, 2), m)
@@ -229,9 +250,23 @@ def creation() -> None:
         ((9,), torch.uint8),
     ]
     for arguments, dtype in ranges:
-        compare(f"arange{arguments}", lambda x, a=arguments, t=dtype: torch.arange(*a, dtype=t, device=x.device), torch.zeros(1))
-    for dtype, value in {torch.int32: -1, torch.int64: 5, torch.float32: 0.5, torch.bfloat16: 2.0, torch.bool: True}.items():
-        compare("full", lambda x, t=dtype, v=value: torch.full((3, 4), v, dtype=t, device=x.device), torch.zeros(1))
+        compare(
+            f"arange{arguments}",
+            lambda x, a=arguments, t=dtype: torch.arange(*a, dtype=t, device=x.device),
+            torch.zeros(1),
+        )
+    for dtype, value in {
+        torch.int32: -1,
+        torch.int64: 5,
+        torch.float32: 0.5,
+        torch.bfloat16: 2.0,
+        torch.bool: True,
+    }.items():
+        compare(
+            "full",
+            lambda x, t=dtype, v=value: torch.full((3, 4), v, dtype=t, device=x.device),
+            torch.zeros(1),
+        )
 
 
 def drawing() -> None:
@@ -254,9 +289,9 @@ def main() -> None:
     joining([*INTEGERS, torch.float32])
     creation()
     drawing()
-    print(f"{checks} checks, {len(failures)} failures")
+    print(f"{len(checks)} checks, {len(failures)} failures")
     print("\n".join(failures[:20]))
-    sys.exit(1 if failures or checks < 1000 else 0)
+    sys.exit(1 if failures or len(checks) < 1000 else 0)
 
 
 if __name__ == "__main__":

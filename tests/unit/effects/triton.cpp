@@ -6,20 +6,32 @@
 namespace {
 
 struct Batch {
-    std::vector<int32_t> mapping{4, 0, 2}, query_start{0, 1, 4, 5}, computed{7, 0, 0, 0, 9, 0}, lengths = std::vector<int32_t>(6, -1);
+    std::vector<int32_t> mapping{4, 0, 2}, query_start{0, 1, 4, 5}, computed{7, 0, 0, 0, 9, 0},
+        lengths = std::vector<int32_t>(6, -1);
     std::vector<int64_t> positions = std::vector<int64_t>(8, -1);
 
     Launch input(const char* name = "_prepare_pos_seq_lens_kernel") {
         Launch launch(name);
-        launch.arg(positions.data()).arg(lengths.data()).arg(mapping.data()).arg(query_start.data()).arg(computed.data());
+        launch.arg(positions.data())
+            .arg(lengths.data())
+            .arg(mapping.data())
+            .arg(query_start.data())
+            .arg(computed.data());
         return launch;
     }
 };
 
-Launch gumbel(int64_t* tokens, int32_t tokens_stride, const int32_t* mapping, const int64_t* positions, int32_t vocabulary) {
+Launch gumbel(int64_t* tokens, int32_t tokens_stride, const int32_t* mapping, const int64_t* positions,
+              int32_t vocabulary) {
     Launch launch("_gumbel_sample_kernel");
     void* const unused = nullptr;
-    launch.arg(tokens).arg(tokens_stride).arg(unused).arg(tokens_stride).arg(int32_t{0}).arg(unused).arg(vocabulary);
+    launch.arg(tokens)
+        .arg(tokens_stride)
+        .arg(unused)
+        .arg(tokens_stride)
+        .arg(int32_t{0})
+        .arg(unused)
+        .arg(vocabulary);
     launch.arg(mapping).arg(unused).arg(positions).arg(unused).arg(vocabulary);
     return launch;
 }
@@ -61,9 +73,15 @@ CASE(refuses_an_unknown_specialisation) {
 }
 
 CASE(sampled_counts_are_zero_inside_a_prompt) {
-    std::vector<int32_t> sampled{1, 1}, rejected{9, 9}, lengths{5, 8}, logit_start{0, 1, 2}, mapping{1, 0}, prefill{8, 20};
+    std::vector<int32_t> sampled{1, 1}, rejected{9, 9}, lengths{5, 8}, logit_start{0, 1, 2}, mapping{1, 0},
+        prefill{8, 20};
     Launch("_get_num_sampled_and_rejected_kernel")
-        .arg(sampled.data()).arg(rejected.data()).arg(lengths.data()).arg(logit_start.data()).arg(mapping.data()).arg(prefill.data())
+        .arg(sampled.data())
+        .arg(rejected.data())
+        .arg(lengths.data())
+        .arg(logit_start.data())
+        .arg(mapping.data())
+        .arg(prefill.data())
         .run_triton({2});
     CHECK((sampled == std::vector<int32_t>{0, 1}));
     CHECK((rejected == std::vector<int32_t>{0, 0}));
@@ -71,13 +89,18 @@ CASE(sampled_counts_are_zero_inside_a_prompt) {
 
 CASE(update_appends_tokens_with_and_without_counts) {
     for (const bool counts : {false, true}) {
-        std::vector<int32_t> mapping{1, -1}, computed{0, 4}, bins(2 * 10, 0), sampled_counts{1, 1}, rejected{0, 0}, query_start{0, 3, 4};
+        std::vector<int32_t> mapping{1, -1}, computed{0, 4}, bins(2 * 10, 0), sampled_counts{1, 1},
+            rejected{0, 0}, query_start{0, 3, 4};
         std::vector<int32_t> all(2 * 16, 0), total{0, 7};
         std::vector<int64_t> last{0, 0}, sampled{8, 9};
         Launch update("_post_update_kernel");
         update.arg(mapping.data()).arg(computed.data()).arg(last.data());
         if (counts) update.arg(bins.data());
-        update.arg(int32_t{counts ? 10 : 0}).arg(sampled.data()).arg(sampled_counts.data()).arg(rejected.data()).arg(query_start.data());
+        update.arg(int32_t{counts ? 10 : 0})
+            .arg(sampled.data())
+            .arg(sampled_counts.data())
+            .arg(rejected.data())
+            .arg(query_start.data());
         update.arg(all.data()).arg(int32_t{16}).arg(total.data());
         update.run_triton({2});
         CHECK_EQUAL(last[1], 8);
@@ -90,28 +113,50 @@ CASE(update_appends_tokens_with_and_without_counts) {
 }
 
 CASE(refuses_more_tokens_than_fit) {
-    std::vector<int32_t> mapping{0}, computed{0}, sampled_counts{1}, rejected{0}, query_start{0, 1}, all(16, 0), total{16};
+    std::vector<int32_t> mapping{0}, computed{0}, sampled_counts{1}, rejected{0}, query_start{0, 1},
+        all(16, 0), total{16};
     std::vector<int64_t> last{0}, sampled{8};
     Launch("_post_update_kernel")
-        .arg(mapping.data()).arg(computed.data()).arg(last.data()).arg(int32_t{0}).arg(sampled.data()).arg(sampled_counts.data())
-        .arg(rejected.data()).arg(query_start.data()).arg(all.data()).arg(int32_t{16}).arg(total.data())
+        .arg(mapping.data())
+        .arg(computed.data())
+        .arg(last.data())
+        .arg(int32_t{0})
+        .arg(sampled.data())
+        .arg(sampled_counts.data())
+        .arg(rejected.data())
+        .arg(query_start.data())
+        .arg(all.data())
+        .arg(int32_t{16})
+        .arg(total.data())
         .run_triton({1});
 }
 
 CASE(writes_land_in_their_rows) {
     std::vector<int32_t> table(3 * 4, 0), rows{2, 0}, starts{1, 0}, contents{7, 8, 9}, ends{2, 3};
     Launch("_apply_write_kernel")
-        .arg(table.data()).arg(int32_t{4}).arg(rows.data()).arg(starts.data()).arg(contents.data()).arg(ends.data())
+        .arg(table.data())
+        .arg(int32_t{4})
+        .arg(rows.data())
+        .arg(starts.data())
+        .arg(contents.data())
+        .arg(ends.data())
         .run_triton({2});
     CHECK((table == std::vector<int32_t>{9, 0, 0, 0, 0, 0, 0, 0, 0, 7, 8, 0}));
 }
 
 CASE(writes_of_several_groups) {
-    std::vector<int32_t> first(4, 0), second(6, 0), rows{1, 1}, starts{0, 1}, contents{7, 8}, ends{1, 2}, groups{0, 1};
+    std::vector<int32_t> first(4, 0), second(6, 0), rows{1, 1}, starts{0, 1}, contents{7, 8}, ends{1, 2},
+        groups{0, 1};
     std::vector<int32_t*> outputs{first.data(), second.data()};
     std::vector<int64_t> strides{2, 3};
     Launch("_apply_write_kernel")
-        .arg(outputs.data()).arg(strides.data()).arg(rows.data()).arg(starts.data()).arg(contents.data()).arg(ends.data()).arg(groups.data())
+        .arg(outputs.data())
+        .arg(strides.data())
+        .arg(rows.data())
+        .arg(starts.data())
+        .arg(contents.data())
+        .arg(ends.data())
+        .arg(groups.data())
         .run_triton({2});
     CHECK((first == std::vector<int32_t>{0, 0, 7, 0}));
     CHECK((second == std::vector<int32_t>{0, 0, 0, 0, 8, 0}));
@@ -120,7 +165,12 @@ CASE(writes_of_several_groups) {
 CASE(refuses_a_write_behind_its_row) {
     std::vector<int32_t> table(3 * 4, 0), rows{0}, starts{3}, contents{7, 8}, ends{2};
     Launch("_apply_write_kernel")
-        .arg(table.data()).arg(int32_t{4}).arg(rows.data()).arg(starts.data()).arg(contents.data()).arg(ends.data())
+        .arg(table.data())
+        .arg(int32_t{4})
+        .arg(rows.data())
+        .arg(starts.data())
+        .arg(contents.data())
+        .arg(ends.data())
         .run_triton({1});
 }
 
@@ -128,7 +178,13 @@ CASE(slots_follow_the_block_table) {
     std::vector<int32_t> query_start{0, 1, 3}, table{5, 6, 7, 8};
     std::vector<int64_t> positions{17, 0, 1, 99}, slots(6, 0);
     Launch("_compute_slot_mapping_kernel")
-        .arg(int32_t{3}).arg(int32_t{6}).arg(query_start.data()).arg(positions.data()).arg(table.data()).arg(int32_t{2}).arg(int32_t{16})
+        .arg(int32_t{3})
+        .arg(int32_t{6})
+        .arg(query_start.data())
+        .arg(positions.data())
+        .arg(table.data())
+        .arg(int32_t{2})
+        .arg(int32_t{16})
         .arg(slots.data())
         .run_triton({3});
     CHECK((slots == std::vector<int64_t>{6 * 16 + 1, 7 * 16, 7 * 16 + 1, -1, -1, -1}));
@@ -138,7 +194,13 @@ CASE(refuses_a_position_behind_the_block_table) {
     std::vector<int32_t> query_start{0, 1}, table{5, 6};
     std::vector<int64_t> positions{32}, slots(6, 0);
     Launch("_compute_slot_mapping_kernel")
-        .arg(int32_t{1}).arg(int32_t{6}).arg(query_start.data()).arg(positions.data()).arg(table.data()).arg(int32_t{2}).arg(int32_t{16})
+        .arg(int32_t{1})
+        .arg(int32_t{6})
+        .arg(query_start.data())
+        .arg(positions.data())
+        .arg(table.data())
+        .arg(int32_t{2})
+        .arg(int32_t{16})
         .arg(slots.data())
         .run_triton({2});
 }
@@ -175,7 +237,12 @@ CASE(a_grammar_is_obeyed_until_the_next_step) {
     std::vector<int64_t> positions{5, 5}, tokens(2 * 2, -1);
     void* const logits = nullptr;
     Launch("_apply_grammar_bitmask_kernel")
-        .arg(logits).arg(vocabulary).arg(rows.data()).arg(bits.data()).arg(static_cast<int32_t>(bits.size())).arg(vocabulary)
+        .arg(logits)
+        .arg(vocabulary)
+        .arg(rows.data())
+        .arg(bits.data())
+        .arg(static_cast<int32_t>(bits.size()))
+        .arg(vocabulary)
         .run_triton({1, 16});
     gumbel(tokens.data(), 2, mapping.data(), positions.data(), vocabulary).run_triton({2, 1});
     CHECK_EQUAL(tokens[2], 77777);
@@ -189,8 +256,21 @@ CASE(log_probabilities_are_finite) {
     std::vector<float> out(4, 1);
     std::vector<int64_t> ids{1, 2, 3, 4}, ranks{9, 9};
     void* const logits = nullptr;
-    Launch("_topk_log_softmax_kernel").arg(out.data()).arg(logits).arg(vocabulary).arg(ids.data()).arg(int32_t{2}).arg(vocabulary).run_triton({2});
-    Launch("_ranks_kernel").arg(ranks.data()).arg(logits).arg(vocabulary).arg(ids.data()).arg(vocabulary).run_triton({2});
+    Launch("_topk_log_softmax_kernel")
+        .arg(out.data())
+        .arg(logits)
+        .arg(vocabulary)
+        .arg(ids.data())
+        .arg(int32_t{2})
+        .arg(vocabulary)
+        .run_triton({2});
+    Launch("_ranks_kernel")
+        .arg(ranks.data())
+        .arg(logits)
+        .arg(vocabulary)
+        .arg(ids.data())
+        .arg(vocabulary)
+        .run_triton({2});
     for (const float value : out) CHECK(value < -11 && value > -12);
     CHECK((ranks == std::vector<int64_t>{1, 1}));
 }
@@ -199,7 +279,15 @@ CASE(refuses_a_log_probability_outside_the_vocabulary) {
     std::vector<float> out(1, 1);
     std::vector<int64_t> ids{vocabulary};
     void* const logits = nullptr;
-    Launch("_topk_log_softmax_kernel").arg(out.data()).arg(logits).arg(vocabulary).arg(ids.data()).arg(vocabulary).run_triton({1});
+    Launch("_topk_log_softmax_kernel")
+        .arg(out.data())
+        .arg(logits)
+        .arg(vocabulary)
+        .arg(ids.data())
+        .arg(vocabulary)
+        .run_triton({1});
 }
 
-int main(int argc, char** argv) { return run_cases(argc, argv); }
+int main(int argc, char** argv) {
+    return run_cases(argc, argv);
+}
