@@ -22,6 +22,7 @@ std::unique_ptr<KernelModel> make_flash_attention(const KernelName& name, Core* 
 std::unique_ptr<KernelModel> make_flash_attention_2(const KernelName& name, Core* core, SharedState* state);
 std::unique_ptr<KernelModel> make_unified_attention(const KernelName& name, Core* core, SharedState* state);
 std::unique_ptr<KernelModel> make_moe(const KernelName& name, Core* core, SharedState* state);
+std::unique_ptr<KernelModel> make_marlin(const KernelName& name, Core* core, SharedState* state);
 std::unique_ptr<KernelModel> make_cutlass_gemm(const KernelName& name, Core* core, SharedState* state);
 std::unique_ptr<KernelModel> make_sampler(const KernelName& name, Core* core, SharedState* state);
 std::unique_ptr<KernelModel> make_rows(const KernelName& name, Core* core, SharedState* state);

@@ -28,6 +28,7 @@ constexpr Factory factories[] = {
     make_flash_attention_2,
     make_unified_attention,
     make_moe,
+    make_marlin,
     make_cutlass_gemm,
     make_sampler,
     make_rows,

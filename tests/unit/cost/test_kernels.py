@@ -237,6 +237,32 @@ def test_inductor_kernels_count_tensors_and_elements(estimator: _native.Estimato
     assert one_row == estimator.by_bytes("norm", 3 * 2 * 4096)
 
 
+MARLIN = (
+    "_ZN6marlin6MarlinILl1125899906909960ELl562949953487106ELl1125899906909960ELl2814749767172868ELi128ELi4ELi4ELi8ELb0ELi4ELi1E"
+    "Lb0EEEvPK4int4S3_PS1_S4_S3_PKfS3_S6_S3_PKiiiiiiPibbbi"
+)
+MARLIN_MOE = (
+    "_ZN16marlin_moe_wna166MarlinILl1125899906909960ELl562949953487106ELl1125899906909960ELl2814749767106568ELi128ELi4ELi4ELi8E"
+    "Lb0ELi4ELi2ELb0EEEvPK4int4S3_PS1_S4_S3_PKfS3_S6_S3_PKiS8_S8_S8_S6_ibiiiiPibbb"
+)
+
+
+def test_marlin_reads_four_bit_weights(estimator: _native.Estimator) -> None:
+    args = [p()] * 10 + [i(32), i(16), i(8192), i(4096), i(4096), p(), b"\0", b"\0", b"\0", i(1)]
+    assert estimator.describe_kernel(MARLIN)["expected_arg_bytes"] == [len(arg) for arg in args]
+    estimate = estimator.kernel(MARLIN, [132], [128], args)
+    assert estimate == estimator.gemm(16, 8192, 4096, b="f4")
+    assert estimate[0] < estimator.gemm(16, 8192, 4096)[0] / 2
+
+
+def test_grouped_marlin_needs_the_routing(estimator: _native.Estimator) -> None:
+    args = [p()] * 14 + [i(4), b"\0", i(90), i(64), i(5760), i(2880), p(), b"\0", b"\0", b"\0"]
+    assert estimator.describe_kernel(MARLIN_MOE)["expected_arg_bytes"] == [len(arg) for arg in args]
+    assert estimator.kernel(MARLIN_MOE, [132], [128], args)[1] == "guess"
+    moe(estimator, 256, 128)
+    assert estimator.kernel(MARLIN_MOE, [132], [128], args)[1:3] == ("roofline", "moe")
+
+
 def test_sampler_kernels_pass_over_the_logits_of_the_last_product(estimator: _native.Estimator) -> None:
     argmax = "_ZN2at6native13reduce_kernelILi512ELi1ENS0_8ReduceOpIfNS0_9ArgMaxOpsIfEEjlLi4ELi4EEEEEvT1_"
     assert estimator.kernel(argmax, [64], [512])[1] == "guess"
