@@ -1,0 +1,1 @@
+"""The families of GPU work that models are trained for."""

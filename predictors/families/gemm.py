@@ -1,0 +1,170 @@
+"""Dense matrix products: bf16, fp8 with scales per tensor or token, fp8 with scales per block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from revati.catalogue.gpu import Gpu
+from revati.predictors import tables
+from revati.predictors.families.base import Family, ceiling, smooth_max
+from revati.predictors.kinds import DType, Kind
+from revati.predictors.program import Column, Node, at_most, ceil, floor, log2, raw
+from revati.predictors.samples import Band, Samples, columns
+
+# Whole ranges of tokens, and of output and input features, that are held out in turn.
+_M: tuple[Band, ...] = (
+    (1, 2),
+    (3, 4),
+    (5, 8),
+    (9, 16),
+    (17, 33),
+    (48, 65),
+    (80, 129),
+    (160, 257),
+    (512, 513),
+    (768, 1025),
+    (1280, 2049),
+    (2304, 4353),
+    (8192, 16384),
+    (32768, 32768),
+)
+_NK: tuple[Band, ...] = (
+    (32, 64),
+    (128, 256),
+    (512, 768),
+    (1024, 1536),
+    (2048, 2560),
+    (3072, 3584),
+    (4096, 5120),
+    (6144, 7168),
+    (8192, 10240),
+    (12288, 16384),
+    (51200, 65536),
+)
+
+# Square tiles and those that libraries use for few tokens or few features.
+_TILES = ((128, 128), (128, 256), (256, 128), (64, 128), (192, 128), (128, 192))
+
+
+class Gemm(Family):
+    """One model for each element type; m counts tokens."""
+
+    name = "gemm"
+    kind = Kind.GEMM
+    confidence = (0.95, 0.82)
+    # Fixed microseconds; shares of the peak FLOPs and of the bandwidth.
+    parameters = ((2.0, 0.5, 8.0), (0.75, 0.3, 1.0), (0.8, 0.4, 1.0))
+
+    def read(self, gpu: Gpu) -> list[Samples]:
+        """vLLM's tables where they time kernels, SGLang's where vLLM's were timed without a graph (fp8 blocks)."""
+        found = []
+        for framework, table_dtype, name in (
+            ("vllm", "bfloat16", "bf16"),
+            ("vllm", "fp8", "fp8"),
+            ("sglang", "fp8", "fp8"),
+            ("sglang", "fp8_block", "fp8_block"),
+        ):
+            table = tables.read(gpu, "gemm", framework, "gemm_perf")
+            if table is not None:
+                table = table.take(table.text("gemm_dtype") == table_dtype)
+            if table is not None and len(table) > 500:
+                found.append(_samples(gpu, table, name))
+        return found
+
+    def estimate(self, gpu: Gpu, parameters: Sequence[Node]) -> Node:
+        """A fixed part, and the larger of computing and moving."""
+        fixed, flops_share, bandwidth_share = parameters
+        compute = raw("batch") * raw("m") * raw("n") * raw("k") * 2.0 / (_peak(gpu) * flops_share)
+        return fixed * 1e-6 + smooth_max(
+            compute, _bytes() / (bandwidth_share * ceiling(gpu, "memory_bandwidth"))
+        )
+
+    def features(self, gpu: Gpu, estimate: Node) -> list[Node]:
+        """Sizes, intensity, and how well tiles and waves of tiles fill the GPU."""
+        m, n, k = raw("m"), raw("n"), raw("k")
+        sms = ceiling(gpu, "sm_count")
+        outputs = m * n
+        waves = [
+            log2(ceil(ceil(m / rows) * ceil(n / width) / sms) * (rows * width * sms) / outputs)
+            for rows, width in _TILES
+        ]
+        tiles = ceil(m / 128.0) * ceil(n / 128.0)
+        padding = [log2(ceil(m / rows) * rows / m) for rows in (16.0, 64.0, 128.0, 256.0)]
+        in_waves = tiles / sms
+        return [
+            log2(estimate),
+            log2(m),
+            log2(n),
+            log2(k),
+            log2(outputs),
+            log2(outputs * k),
+            log2(_bytes()),
+            log2(outputs * k / _bytes()),
+            log2(n * k),
+            log2(n / k),
+            log2(tiles),
+            log2(ceil(m / 64.0) * ceil(n / 64.0)),
+            in_waves - floor(in_waves),
+            *waves,
+            *padding,
+        ]
+
+
+def _bytes() -> Node:
+    m, n, k = raw("m"), raw("n"), raw("k")
+    return raw("batch") * (m * k * _size("a_dtype") + n * k * _size("b_dtype") + m * n * 2.0)
+
+
+def _size(name: str) -> Node:
+    """Bytes of an element: 2 for f16 and bf16, 1 for both kinds of fp8."""
+    return 1.0 + at_most(raw(name), float(DType.BF16))
+
+
+def _peak(gpu: Gpu) -> Node:
+    half, full = ceiling(gpu, "bf16_flops"), max(ceiling(gpu, "fp8_flops"), ceiling(gpu, "bf16_flops"))
+    return full - (full - half) * at_most(raw("a_dtype"), float(DType.BF16))
+
+
+def _samples(gpu: Gpu, table: tables.Table, name: str) -> Samples:
+    m, n, k = table.number("m"), table.number("n"), table.number("k")
+    other: Column | float = 0.0
+    kernels = 1
+    notes = {"timed": "6 layers in a graph, 6 replays"}
+    if name != "bf16":
+        # The layer is timed with the kernel that quantises its input.
+        kernels = 2
+        other = tables.streamed_seconds(gpu, m * k * 3)
+        notes["other kernels"] = "quantisation of the input, by bytes"
+    seconds = tables.kernel_seconds(
+        table.number("latency"), gpu, replays=6, calls=6, kernels=kernels, other=other
+    )
+    dtype = DType.BF16 if name == "bf16" else DType.F8E4M3
+    inputs = {
+        "m": m,
+        "n": n,
+        "k": k,
+        "batch": 1.0,
+        "a_dtype": float(dtype),
+        "b_dtype": float(dtype),
+        "d_dtype": float(DType.BF16),
+        "block_scaled": float(name == "fp8_block"),
+    }
+    codes = (
+        (float(DType.F16), float(DType.BF16))
+        if name == "bf16"
+        else (float(DType.F8E4M3), float(DType.F8E5M2))
+    )
+    scaled = float(name == "fp8_block")
+    return Samples(
+        f"gemm.{name}",
+        Kind.GEMM,
+        "" if name == "bf16" else table.framework,
+        [columns(Kind.GEMM, len(m), inputs)],
+        np.asarray(seconds),
+        {"a_dtype": codes, "b_dtype": codes, "block_scaled": (scaled, scaled)},
+        ("m", "n", "k", "batch"),
+        {"m": (m, _M), "n": (n, _NK), "k": (k, _NK)},
+        {"table": table.source, **notes},
+    )
