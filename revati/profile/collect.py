@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from revati.profile import files, provenance, timing
+from revati.profile import files, provenance
 from revati.profile.schema import Header, ProfileError, Record
 
 SOURCE: Final = "revati profile collect"
@@ -117,6 +117,7 @@ def run(options: Options) -> int:
     began = time.monotonic()
     import torch  # noqa: PLC0415 - `--help` shall not wait for it
 
+    from revati.profile import timing  # noqa: PLC0415
     from revati.profile.cases import Context, plan  # noqa: PLC0415
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,8 @@ def run(options: Options) -> int:
             file=sys.stderr,
         )
         return 3
-    header = provenance.header(SOURCE, "graph", timing=_timing_notes(options))
+    settings = timing.QUICK if options.quick else timing.Settings()
+    header = provenance.header(SOURCE, "graph", timing=dataclasses.asdict(settings))
     state = State(options.out / "state.json", options.retry)
     earlier = [*sorted(options.out.glob("profile-*.jsonl")), *options.known]
     done = measured_keys(earlier, header)
@@ -136,7 +138,7 @@ def run(options: Options) -> int:
     context = Context(
         l2_bytes=torch.cuda.get_device_properties(0).L2_cache_size,
         pool_bytes=4 << 30,
-        settings=timing.QUICK if options.quick else timing.Settings(),
+        settings=settings,
         gpus=torch.cuda.device_count(),
     )
     print(f"{header.gpu}: {len(cases)} cases, {len(done)} measured before", flush=True)
@@ -221,10 +223,6 @@ class _Worker:
             print(f"revati: the GPU's context is broken: {error}", file=sys.stderr)
             return False
         return True
-
-
-def _timing_notes(options: Options) -> dict[str, Any]:
-    return dataclasses.asdict(timing.QUICK if options.quick else timing.Settings())
 
 
 def _first_of_each(cases: Sequence[Any], count: int) -> list[Any]:

@@ -6,6 +6,7 @@ put in place empty, so that importing `revati.profile.collect` imports just that
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -22,3 +23,8 @@ def prepare() -> None:
         package = types.ModuleType(name)
         package.__path__ = [str(ROOT.joinpath(*name.split(".")))]
         sys.modules[name] = package
+
+
+# As a plugin of pytest (`-p bootstrap`) there is nobody to call it.
+if os.environ.get("REVATI_BARE") == "1":
+    prepare()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from revati.errors import RevatiError
-from revati.profile.packing.fatbin import FatbinError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.python:
             machine = dataclasses.replace(machine, python=given.python)
         manifest = pack(given.env, Recipe.read(given.recipe), machine, given.out, preset=given.preset)
-    except (RevatiError, FatbinError, OSError) as error:
+    except (RevatiError, ValueError, OSError) as error:
         print(f"revati: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, RevatiError) else 1
     total = sum(chunk["bytes"] for archive in manifest["archives"] for chunk in archive["chunks"])

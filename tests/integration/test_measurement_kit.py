@@ -1,0 +1,163 @@
+"""The measurement kit, dry: every script on the virtual GPU, and a packed set in a clean environment.
+
+What these runs measure means nothing; that they run, write what they should and go on where they stopped does.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from revati.profile import files
+
+from .conftest import BIN, run_revati
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts" / "gpu"
+
+
+def dry(script: str, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """A script on one virtual H200."""
+    command = ["run", "--gpu", "h200-sxm", "--", sys.executable, str(SCRIPTS / f"{script}.py"), *arguments]
+    return run_revati(*command, timeout=timeout)
+
+
+def test_collect(tmp_path: Path) -> None:
+    parts = ["overheads", "copies", "attention_mixed", "rows", "lm_head", "collective"]
+    tiers = [argument for part in parts for argument in ("--tier", part)]
+    arguments = ["--out", str(tmp_path), "--quick", "--per-tier", "1", *tiers, "--seconds", "400"]
+    done = dry("collect", *arguments)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    header, records = files.read(tmp_path / "profile-0.jsonl")
+    assert header.gpu == "NVIDIA H200"
+    assert header.source == "revati profile collect (virtual GPU)"
+    assert header.notes["virtual"] is True
+    assert header.versions["torch"].startswith("2.11.0")
+    families = {record.family for record in records}
+    assert families >= {
+        "graph_overhead",
+        "host_overhead",
+        "copy",
+        "attention",
+        "norm",
+        "gemm",
+        "kv_cache",
+        "embedding",
+    }
+    wanted = json.loads((tmp_path / "most_wanted.json").read_text())
+    assert wanted["measured"] == len(records)
+    # Nothing but what this kit cannot measure is missing.
+    assert {entry["tier"] for entry in wanted["missing"]} == {"collective"}, wanted["missing"]
+    assert "unreachable" in wanted["missing"][0]["reason"]
+    again = dry("collect", *arguments)
+    assert again.returncode == 0, again.stderr
+    assert f"{len(records)} measured before" in again.stdout
+    assert not (tmp_path / "profile-1.jsonl").exists()
+
+
+def test_record(tmp_path: Path) -> None:
+    """CUPTI cannot work without a GPU; the report must say so, and the command must not suffer."""
+    program = "import time, torch; x = torch.ones(9, device='cuda')\nfor _ in range(40): x.add_(1); time.sleep(0.1)\nprint('done')"
+    window = ["--skip", "0", "--window", "0.2", "--every", "0.2", "--windows", "1"]
+    done = dry("record", "--out", str(tmp_path), *window, "--", sys.executable, "-c", program)
+    assert done.returncode == 0, done.stderr
+    assert "done" in done.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["gpu"] == "NVIDIA H200"
+    assert "no kernels were recorded (a virtual GPU has no CUPTI)" in report["missing"]
+    assert list(tmp_path.glob("launches-*.json.xz")) or any(
+        "could not be profiled" in text for text in report["missing"]
+    )
+
+
+def test_conformance(tmp_path: Path) -> None:
+    done = dry("conformance", "--out", str(tmp_path), "--only", "torch_cases/test_streams_events")
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "conformance.json").read_text())
+    assert document["results"]
+    assert document["differences"] == []
+    assert {result["outcome"] for result in document["results"].values()} <= {"passed", "skipped"}
+
+
+@pytest.mark.vllm
+def test_serve_truth(tmp_path: Path) -> None:
+    """The client's arguments are those of `revati bench`: both come from the same function."""
+    arguments = [
+        "--out",
+        str(tmp_path),
+        "--quick",
+        "--model",
+        "qwen3-0.6b",
+        "--vllm",
+        str(BIN / "vllm"),
+        "--record",
+    ]
+    done = dry(
+        "serve_truth", *arguments, "--server-args", "--enforce-eager --max-model-len 4096", timeout=900
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    document = json.loads(gzip.decompress((tmp_path / "truth-qwen3-0.6b.json.gz").read_bytes()))
+    assert document["header"]["notes"]["virtual"] is True
+    assert document["engine_version"] == "0.24.0"
+    assert document["kv_cache_tokens"] > 100_000
+    load = document["loads"]["quick"]
+    assert load["client"]["completed"] == 4
+    assert load["client"]["output_lens"] == [4] * 4
+    assert len(load["client"]["ttfts"]) == 4
+    assert any("generation_tokens_total" in line for line in load["metrics_after"])
+    assert (tmp_path / "server-qwen3-0.6b.log.xz").stat().st_size > 500
+    assert (tmp_path / "qwen3-0.6b-report.json").is_file()
+    assert len(list(tmp_path.iterdir())) <= 8
+
+
+@pytest.mark.vllm
+@pytest.mark.packed_set
+def test_a_packed_set_imports_in_a_clean_environment(tmp_path: Path) -> None:
+    """The clean environment holds what a borrowed machine holds: torch, Triton, transformers, numpy. No network is used
+    after it is made, and the set alone brings vLLM there. The driver is the virtual GPU's.
+    """
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    clean = tmp_path / "clean"
+    uv = shutil.which("uv") or str(BIN / "uv")
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(clean)], check=True)
+    present = ["torch==2.11.0", "triton==3.6.0", "transformers", "numpy"]
+    subprocess.run(
+        [uv, "pip", "install", "--quiet", "--python", str(clean / "bin" / "python"), *present], check=True
+    )
+    done = run_revati(
+        *("profile", "pack", str(SCRIPTS / "sets" / "vllm.toml"), "--env", sys.prefix, "--python", python),
+        *("--machine", str(SCRIPTS / "machine.toml"), "--out", str(tmp_path / "set"), "--preset", "1"),
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr
+    parts = list((tmp_path / "set").glob("part-*"))
+    assert all(sum(file.stat().st_size for file in part.iterdir()) <= 60 << 20 for part in parts)
+    site = tmp_path / "site"
+    command = [clean / "bin" / "python", "-I", SCRIPTS / "unpack.py", site, *parts]
+    subprocess.run(command, check=True)
+    code = (
+        "import vllm, torch, sys; from vllm import LLM, _custom_ops; import vllm.entrypoints.openai.api_server;"
+        "import vllm.v1.worker.gpu_worker, vllm.benchmarks.serve, vllm.model_executor.models.qwen3_moe;"
+        "from vllm.vllm_flash_attn import flash_attn_interface as flash; assert flash.FA3_AVAILABLE;"
+        "x = torch.ones(4, 64, dtype=torch.bfloat16, device='cuda'); torch.ops._C.rms_norm(x, x, x[0], 1e-5);"
+        "torch.ops._moe_C.topk_softmax; print('imported from', vllm.__file__)"
+    )
+    environment = {
+        "PYTHONPATH": str(site),
+        "PATH": f"{clean / 'bin'}:{os.environ['PATH']}",
+        "VIRTUAL_ENV": str(clean),
+    }
+    done = run_revati("run", "--", str(clean / "bin" / "python"), "-c", code, env=environment)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert f"imported from {site}" in done.stdout
+    done = run_revati(
+        "run", "--", str(clean / "bin" / "python"), str(site / "bin" / "vllm"), "--version", env=environment
+    )
+    assert "0.24.0" in done.stdout, done.stderr[-3000:]
