@@ -6,8 +6,10 @@ On a machine with a real GPU, `REVATI_CONFORMANCE_NATIVE=1` runs the same cases 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,14 @@ def test_without_a_session_there_is_no_device(major: int, tmp_path: Path) -> Non
     environment = {"REVATI_CONFORMANCE_CUDA": str(major), "REVATI_SESSION": ""}
     result = run_cases(FOLDER / "no_session.py", environment)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+
+
+def test_every_supported_symbol_has_a_case() -> None:
+    text = "".join(path.read_text() for path in FOLDER.glob("*.py"))
+    table = tomllib.loads(
+        (Path(__file__).parents[3] / "native" / "cuda" / "runtime" / "symbols.toml").read_text()
+    )
+    called = set(re.findall(r"(?:__)?cuda[A-Z]\w+", text))
+    # A name with a suffix is put together in one case.
+    called |= {"cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags"}
+    assert sorted({*table["real"], *table["answer"]} - called) == []

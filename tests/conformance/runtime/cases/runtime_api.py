@@ -178,7 +178,9 @@ def kernel_image(name: str) -> bytes:
     start = 64 + len(info) + len(names)
     header = b"\x7fELF\x02\x01\x01\x33\x07" + bytes(7)
     header += struct.pack("<HHIQQQIHHHHHH", 2, 190, 1, 0, 0, start, 90, 64, 56, 0, 64, len(sections), 2)
-    table = b"".join(struct.pack("<IIQQQQIIQQ", n, t, 0, 0, o, size, 0, 0, 1, 0) for n, t, o, size in sections)
+    table = b"".join(
+        struct.pack("<IIQQQQIIQQ", n, t, 0, 0, o, size, 0, 0, 1, 0) for n, t, o, size in sections
+    )
     return header + info + names + table
 
 

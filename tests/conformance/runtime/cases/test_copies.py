@@ -169,4 +169,6 @@ def test_fills(rt: Runtime) -> None:
     assert [found[256 + row * 64 : 256 + row * 64 + 9] for row in range(4)] == [b"\3" * 8 + b"\1"] * 4
     assert [found[1024 + row * 64 : 1024 + row * 64 + 9] for row in range(2)] == [b"\4" * 8 + b"\1"] * 2
     # A wrong pitch is refused.
-    rt.fails(INVALID_PITCH, "cudaMemcpy2D", ffi.new("char[64]"), 4, ffi.from_buffer(DATA), 16, 16, 2, HOST_TO_HOST)
+    rt.fails(
+        INVALID_PITCH, "cudaMemcpy2D", ffi.new("char[64]"), 4, ffi.from_buffer(DATA), 16, 16, 2, HOST_TO_HOST
+    )

@@ -6,7 +6,16 @@ import pytest
 from runtime_api import MAJOR, PEER_ALREADY_ENABLED, PEER_NOT_ENABLED, SUCCESS, Runtime, ffi
 
 # cudaDeviceAttr
-MAX_THREADS, WARP, SMS, MAJOR_CC, MINOR_CC, MEMORY_POOLS, COOPERATIVE, UNIFIED = 1, 10, 16, 75, 76, 115, 95, 41
+MAX_THREADS, WARP, SMS, MAJOR_CC, MINOR_CC, MEMORY_POOLS, COOPERATIVE, UNIFIED = (
+    1,
+    10,
+    16,
+    75,
+    76,
+    115,
+    95,
+    41,
+)
 
 
 def attribute(rt: Runtime, which: int, device: int = 0) -> int:

@@ -82,6 +82,11 @@ def memset_parameters(pointer: Any, value: int, width: int = 16, element: int = 
     return ffi.new("cudaMemsetParams*", parameters | {"width": width, "height": 1})
 
 
+def noting_function(calls: list[int]) -> Any:
+    """A host function that notes its argument."""
+    return ffi.callback("void(void*)", lambda user: calls.append(int(ffi.cast("uintptr_t", user))))
+
+
 def add(rt: Runtime, name: str, graph: Any, after: list[Any], *rest: Any) -> Any:
     dependencies = ffi.new("handle[]", after) if after else NULL
     return rt.get(name, "handle", graph, dependencies, len(after), *rest)
@@ -159,7 +164,12 @@ def test_fork_and_join(rt: Runtime) -> None:
 
 
 def test_a_stream_that_is_not_joined_back(rt: Runtime) -> None:
-    with rt.memory(64) as pointer, rt.stream() as first, rt.stream() as second, rt.event(DISABLE_TIMING) as fork:
+    with (
+        rt.memory(64) as pointer,
+        rt.stream() as first,
+        rt.stream() as second,
+        rt.event(DISABLE_TIMING) as fork,
+    ):
         rt.ok("cudaStreamBeginCapture", first, RELAXED)
         rt.ok("cudaEventRecord", fork, first)
         rt.ok("cudaStreamWaitEvent", second, fork, 0)
@@ -224,7 +234,9 @@ def test_a_capture_describes_itself(rt: Runtime) -> None:
             node = add(rt, "cudaGraphAddEmptyNode", graph[0], [])
             rt.ok("cudaStreamUpdateCaptureDependencies", stream, ffi.new("handle[]", [node]), *EDGES, 1, 1)
             if MAJOR == 12:
-                rt.ok("cudaStreamUpdateCaptureDependencies_v2", stream, ffi.new("handle[]", [node]), NULL, 1, 1)
+                rt.ok(
+                    "cudaStreamUpdateCaptureDependencies_v2", stream, ffi.new("handle[]", [node]), NULL, 1, 1
+                )
             rt.ok("cudaMemsetAsync", pointer, 0, 64, stream)
         last = nodes_of(rt, captured[0])[-1]
         assert neighbours(rt, last, "cudaGraphNodeGetDependencies") == [node]
@@ -245,17 +257,15 @@ def test_capture_into_a_graph(rt: Runtime) -> None:
 def test_every_kind_of_node(rt: Runtime, kernel: Kernel) -> None:
     values, _kept = arguments()
     calls: list[int] = []
-
-    @ffi.callback("void(void*)")
-    def function(user: object) -> None:
-        calls.append(int(ffi.cast("uintptr_t", user)))
-
+    function = noting_function(calls)
     data = bytes(range(64))
     with rt.graph() as graph, rt.graph() as child, rt.memory(4096) as pointer, rt.event() as event:
         rt.upload(pointer, data)
         add(rt, "cudaGraphAddMemsetNode", child, [], memset_parameters(pointer + 512, 9))
         copy = add(rt, "cudaGraphAddMemcpyNode1D", graph, [], pointer + 64, pointer, 64, DEFAULT)
-        fill = add(rt, "cudaGraphAddMemsetNode", graph, [copy], memset_parameters(pointer + 128, 0x0A0B, 8, 2))
+        fill = add(
+            rt, "cudaGraphAddMemsetNode", graph, [copy], memset_parameters(pointer + 128, 0x0A0B, 8, 2)
+        )
         launch = {"func": kernel.function, "gridDim": dim3(7), "blockDim": dim3(32), "kernelParams": values}
         node = add(rt, "cudaGraphAddKernelNode", graph, [fill], ffi.new("cudaKernelNodeParams*", launch))
         host = ffi.new("cudaHostNodeParams*", {"fn": function, "userData": ffi.cast("void*", 5)})
@@ -304,11 +314,7 @@ def test_every_kind_of_node(rt: Runtime, kernel: Kernel) -> None:
 def test_nodes_get_new_parameters(rt: Runtime, kernel: Kernel) -> None:
     values, _kept = arguments()
     calls: list[int] = []
-
-    @ffi.callback("void(void*)")
-    def function(user: object) -> None:
-        calls.append(int(ffi.cast("uintptr_t", user)))
-
+    function = noting_function(calls)
     with rt.graph() as graph, rt.memory(4096) as pointer, rt.event() as event, rt.event() as other:
         rt.upload(pointer, bytes(range(64)))
         fill = add(rt, "cudaGraphAddMemsetNode", graph, [], memset_parameters(pointer + 64, 1))

@@ -71,9 +71,16 @@ def test_extended_launch(rt: Runtime, kernel: Kernel) -> None:
     cooperative[0].val.cooperative = 1
     rt.ok("cudaLaunchKernelExC", configuration(attributes=cooperative), kernel.function, values)
     if rt.get("cudaDeviceGetAttribute", "int", 120, 0):
-        rt.ok("cudaLaunchKernelExC", configuration(blocks=4, attributes=cluster_of(2)), kernel.function, values)
+        rt.ok(
+            "cudaLaunchKernelExC", configuration(blocks=4, attributes=cluster_of(2)), kernel.function, values
+        )
         assert (
-            rt.call("cudaLaunchKernelExC", configuration(blocks=3, attributes=cluster_of(2)), kernel.function, values)
+            rt.call(
+                "cudaLaunchKernelExC",
+                configuration(blocks=3, attributes=cluster_of(2)),
+                kernel.function,
+                values,
+            )
             != 0
         )
         assert rt.call("cudaGetLastError") != 0
@@ -186,7 +193,9 @@ def test_libraries_of_kernels(rt: Runtime) -> None:
     rt.ok("cudaDeviceSynchronize")
     missing = ffi.new("char[]", b"missing")
     rt.fails(SYMBOL_NOT_FOUND, "cudaLibraryGetKernel", ffi.new("handle*"), library, missing)
-    rt.fails(SYMBOL_NOT_FOUND, "cudaLibraryGetGlobal", ffi.new("void**"), ffi.new("size_t*"), library, missing)
+    rt.fails(
+        SYMBOL_NOT_FOUND, "cudaLibraryGetGlobal", ffi.new("void**"), ffi.new("size_t*"), library, missing
+    )
     rt.ok("cudaLibraryUnload", library)
 
 

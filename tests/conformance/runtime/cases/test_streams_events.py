@@ -130,30 +130,37 @@ def test_an_unfinished_query_is_no_error(rt: Runtime) -> None:
 
 def test_streams_wait_for_events(rt: Runtime) -> None:
     elapsed = ffi.new("float*")
-    with rt.stream() as first, rt.stream() as second, rt.event() as start, rt.event() as middle, rt.event() as end:
-        with rt.memory(1 << 30) as pointer:
-            rt.ok("cudaEventRecord", start, first)
-            rt.ok("cudaMemsetAsync", pointer, 0, 1 << 30, first)
-            rt.ok("cudaEventRecord", middle, first)
-            rt.ok("cudaStreamWaitEvent", second, middle, 0)
-            rt.ok("cudaEventRecord", end, second)
-            rt.ok("cudaStreamSynchronize", second)
-            rt.ok("cudaEventElapsedTime", elapsed, middle, end)
-            assert elapsed[0] >= 0
-            rt.ok("cudaEventElapsedTime", elapsed, start, end)
-            assert elapsed[0] > 0
+    with (
+        rt.memory(1 << 30) as pointer,
+        rt.stream() as first,
+        rt.stream() as second,
+        rt.event() as start,
+        rt.event() as middle,
+        rt.event() as end,
+    ):
+        rt.ok("cudaEventRecord", start, first)
+        rt.ok("cudaMemsetAsync", pointer, 0, 1 << 30, first)
+        rt.ok("cudaEventRecord", middle, first)
+        rt.ok("cudaStreamWaitEvent", second, middle, 0)
+        rt.ok("cudaEventRecord", end, second)
+        rt.ok("cudaStreamSynchronize", second)
+        rt.ok("cudaEventElapsedTime", elapsed, middle, end)
+        assert elapsed[0] >= 0
+        rt.ok("cudaEventElapsedTime", elapsed, start, end)
+        assert elapsed[0] > 0
 
 
 def test_host_functions_run_in_stream_order(rt: Runtime) -> None:
     seen: list[str] = []
 
-    @ffi.callback("void(void*)")
-    def function(user: object) -> None:
+    def note_function(user: object) -> None:
         seen.append(f"function {int(ffi.cast('uintptr_t', user))}")
 
-    @ffi.callback("void(handle, int, void*)")
-    def callback(stream: object, status: int, user: object) -> None:
+    def note_callback(_stream: object, status: int, user: object) -> None:
         seen.append(f"callback {status} {int(ffi.cast('uintptr_t', user))}")
+
+    function = ffi.callback("void(void*)", note_function)
+    callback = ffi.callback("void(handle, int, void*)", note_callback)
 
     with rt.stream() as stream:
         rt.ok("cudaLaunchHostFunc", stream, function, ffi.cast("void*", 1))
