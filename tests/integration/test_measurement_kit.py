@@ -64,7 +64,8 @@ def test_collect(tmp_path: Path) -> None:
 
 def test_record(tmp_path: Path) -> None:
     """CUPTI cannot work without a GPU; the report must say so, and the command must not suffer."""
-    program = "import time, torch; x = torch.ones(9, device='cuda')\nfor _ in range(40): x.add_(1); time.sleep(0.1)\nprint('done')"
+    program = "import time, torch; x = torch.ones(9, device='cuda')\n"
+    program += "for _ in range(40): x.add_(1); time.sleep(0.1)\nprint('done')"
     window = ["--skip", "0", "--window", "0.2", "--every", "0.2", "--windows", "1"]
     done = dry("record", "--out", str(tmp_path), *window, "--", sys.executable, "-c", program)
     assert done.returncode == 0, done.stderr
