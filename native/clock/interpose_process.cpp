@@ -115,6 +115,7 @@ REVATI_INTERPOSE int waitid(idtype_t kind, id_t id, siginfo_t* info, int options
 REVATI_INTERPOSE int kill(pid_t pid, int signal) noexcept {
     if (page != nullptr && signal != 0) {
         before_act(true);
+        page->signals.fetch_add(1);
         // A member that is told to end does not end by accident.
         if (is_deadly(signal) && pid > 0) mark_orderly(pid);
     }

@@ -105,5 +105,6 @@ REVATI_INTERPOSE int sched_yield() noexcept {
 
 REVATI_INTERPOSE int pthread_kill(pthread_t thread, int signal) noexcept {
     if (signal != 0) before_act(true);
+    if (signal != 0 && page != nullptr) page->signals.fetch_add(1);
     return real::pthread_kill(thread, signal);
 }

@@ -33,6 +33,7 @@ enum class State : uint32_t {
 // How a blocked thread can be woken, and therefore what the quiescence proof must look at.
 enum class Wait : uint32_t {
     park,       // sleeps on its own slot word: only a grant or the coordinator wakes it
+    signals,    // the same, and a signal may end the wait
     files,      // descriptors: any act of any process
     process,    // a kernel object of this process (contended mutex, join): the process's wake counter
     unlimited,  // anything else (child processes, words shared between processes): always looked at
@@ -109,6 +110,7 @@ struct Page {
     alignas(64) std::atomic<uint64_t> activity;
     std::atomic<int64_t> act_ns;  // local time of the latest act
     alignas(64) std::atomic<uint64_t> acts;
+    std::atomic<uint64_t> signals;  // raised before a signal is sent, and when a process ends
     alignas(64) std::atomic<uint32_t> kicks;  // futex of the coordinator
     std::atomic<uint32_t> coordinator_waits;
     std::atomic<int32_t> coordinator_pid;

@@ -284,6 +284,7 @@ void leave_process() {
     if (page == nullptr || self.process == nullptr) return;
     self.process->orderly.store(1);
     page->acts.fetch_add(1);
+    page->signals.fetch_add(1);
 }
 
 void mark_orderly(pid_t pid) {

@@ -156,7 +156,7 @@ void grant(Slot& slot) {
 
 Wake sleep_until_or_signal(int64_t deadline_ns, Reason reason) {
     Inside inside;
-    begin_wait({Wait::park, reason, deadline_ns});
+    begin_wait({Wait::signals, reason, deadline_ns});
     return park(true);
 }
 

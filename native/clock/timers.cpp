@@ -38,6 +38,7 @@ class Locked {
 void fire(const Timer& timer) {
     before_act(true);
     if (timer.key == itimer_key) {
+        page->signals.fetch_add(1);
         raw_syscall(SYS_kill, raw_syscall(SYS_getpid), SIGALRM);
     } else {
         // The kernel's own timer makes the descriptor readable; it was never set to the program's time.

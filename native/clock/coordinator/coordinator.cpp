@@ -290,6 +290,7 @@ void Coordinator::free_slot(uint32_t index) {
     Slot& slot = page_.slots[index];
     page_.processes[slot.process.load()].wakes.fetch_add(1);
     page_.acts.fetch_add(1);
+    page_.signals.fetch_add(1);  // to the parent
     proof_.forget(index);
     const State before = slot.state.exchange(State::free);
     if (before == State::run || before == State::exiting) page_.running.fetch_sub(1);

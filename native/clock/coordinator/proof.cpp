@@ -15,6 +15,7 @@ namespace revati::clock {
 bool Proof::quiescent() {
     const uint64_t activity = page_.activity.load();
     const uint64_t acts = page_.acts.load();
+    const uint64_t signals = page_.signals.load();
     const uint32_t count = page_.slot_count.load();
     bool uncovered = false;
     for (int pass = 0; pass < (uncovered ? 2 : 1); ++pass) {
@@ -23,23 +24,30 @@ bool Proof::quiescent() {
             const State state = slot.state.load();
             if (state == State::kernel) {
                 uncovered = true;
-            } else if (state != State::block || slot.wait.load() == Wait::park) {
+            } else if (state != State::block) {
                 continue;
             }
             const Process& process = page_.processes[slot.process.load()];
             const Proven now{slot.seq.load(), acts, process.wakes.load()};
-            if (state == State::block && still_proven(i, now)) continue;
+            if (is_covered(i, state, now, signals != signals_)) continue;
             if (look_at(i) == Look::busy) return false;
             if (slot.seq.load() == now.seq) proven_[i] = now;
         }
     }
-    return page_.activity.load() == activity && page_.acts.load() == acts && page_.running.load() == 0;
+    if (page_.activity.load() != activity || page_.acts.load() != acts || page_.running.load() != 0) return false;
+    signals_ = signals;
+    return true;
 }
 
-bool Proof::still_proven(uint32_t index, const Proven& now) const {
+bool Proof::is_covered(uint32_t index, State state, const Proven& now, bool signals_sent) const {
+    if (state == State::kernel) return false;
     const Proven& before = proven_[index];
-    if (before.seq != now.seq) return false;
-    return page_.slots[index].wait.load() == Wait::process ? before.wakes == now.wakes : before.acts == now.acts;
+    switch (page_.slots[index].wait.load()) {
+        case Wait::park: return true;
+        case Wait::signals: return !signals_sent;
+        case Wait::process: return before.seq == now.seq && before.wakes == now.wakes;
+        default: return before.seq == now.seq && before.acts == now.acts;
+    }
 }
 
 Proof::Look Proof::look_at(uint32_t index) {

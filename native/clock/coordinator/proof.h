@@ -32,9 +32,10 @@ class Proof {
         uint32_t wakes = 0;
     };
 
-    bool still_proven(uint32_t index, const Proven& now) const;
+    bool is_covered(uint32_t index, State state, const Proven& now, bool signals_sent) const;
 
     Page& page_;
+    uint64_t signals_ = 0;  // at the last success
     std::array<StatFile, max_slots> files_;
     std::array<Proven, max_slots> proven_;
 };

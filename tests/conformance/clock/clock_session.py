@@ -109,6 +109,8 @@ class Session:
         """Polls the status until it satisfies the condition."""
         end = time.monotonic() + HUNG_S
         while time.monotonic() < end:
+            if self.daemon.poll() is not None:
+                raise RuntimeError(f"the clock has ended: {self.errors()}")
             status = self.status()
             if condition(status):
                 return status

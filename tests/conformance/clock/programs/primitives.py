@@ -1,0 +1,321 @@
+"""Waits in every way for a given time; prints what two clocks say it took. Runs in real and in virtual time.
+
+usage: primitives.py SECONDS [NAME...]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import multiprocessing
+import os
+import queue
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+libc = ctypes.CDLL(None, use_errno=True)
+SYS_FUTEX = 202
+FUTEX_WAIT = 0
+FUTEX_PRIVATE = 128
+TIMERFD_MONOTONIC = 1
+
+PRIMITIVES: dict[str, Callable[[float], None]] = {}
+
+
+def primitive(function: Callable[[float], None]) -> Callable[[float], None]:
+    PRIMITIVES[function.__name__] = function
+    return function
+
+
+class Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+    @classmethod
+    def of(cls, seconds: float) -> Timespec:
+        return cls(int(seconds), int(seconds % 1 * 1e9))
+
+
+class TimerSetting(ctypes.Structure):
+    _fields_ = (("interval", Timespec), ("value", Timespec))
+
+
+@primitive
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@primitive
+def event(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+@primitive
+def condition(seconds: float) -> None:
+    waiter = threading.Condition()
+    with waiter:
+        waiter.wait(seconds)
+
+
+@primitive
+def lock(seconds: float) -> None:
+    held = threading.Lock()
+    held.acquire()
+    held.acquire(timeout=seconds)
+
+
+@primitive
+def queue_get(seconds: float) -> None:
+    with contextlib.suppress(queue.Empty):
+        queue.Queue().get(timeout=seconds)
+
+
+@primitive
+def asyncio_sleep(seconds: float) -> None:
+    asyncio.run(asyncio.sleep(seconds))
+
+
+@primitive
+def asyncio_timeout(seconds: float) -> None:
+    async def wait() -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), seconds)
+
+    asyncio.run(wait())
+
+
+@primitive
+def select_nothing(seconds: float) -> None:
+    select.select([], [], [], seconds)
+
+
+@primitive
+def select_socket(seconds: float) -> None:
+    a, _b = socket.socketpair()
+    select.select([a], [], [], seconds)
+
+
+@primitive
+def poll(seconds: float) -> None:
+    a, _b = socket.socketpair()
+    poller = select.poll()
+    poller.register(a, select.POLLIN)
+    poller.poll(seconds * 1000)
+
+
+@primitive
+def epoll(seconds: float) -> None:
+    a, _b = socket.socketpair()
+    with select.epoll() as poller:
+        poller.register(a, select.EPOLLIN)
+        poller.poll(seconds)
+
+
+@primitive
+def socket_timeout(seconds: float) -> None:
+    a, _b = socket.socketpair()
+    a.settimeout(seconds)
+    with contextlib.suppress(TimeoutError):
+        a.recv(1)
+
+
+@primitive
+def so_rcvtimeo(seconds: float) -> None:
+    a, _b = socket.socketpair()
+    a.setsockopt(
+        socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+    )
+    with contextlib.suppress(BlockingIOError):
+        a.recv(1)
+
+
+@primitive
+def timer_thread(seconds: float) -> None:
+    done = threading.Event()
+    threading.Timer(seconds, done.set).start()
+    done.wait()
+
+
+@primitive
+def twenty_threads(seconds: float) -> None:
+    threads = [threading.Thread(target=time.sleep, args=(seconds,)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@primitive
+def thread_pool(seconds: float) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(time.sleep, [seconds / 5] * 20))
+
+
+@primitive
+def child_program(seconds: float) -> None:
+    subprocess.run(["sleep", str(seconds)], check=True)
+
+
+@primitive
+def child_of_shell(seconds: float) -> None:
+    subprocess.check_output(["sh", "-c", f"sleep {seconds / 2}; echo half; sleep {seconds / 2}"])
+
+
+@primitive
+def wait_for_child(seconds: float) -> None:
+    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=seconds)
+    child.kill()
+    child.wait()
+
+
+@primitive
+def forked_process(seconds: float) -> None:
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(seconds,))
+    process.start()
+    process.join()
+
+
+@primitive
+def spawned_process(seconds: float) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(seconds,))
+    process.start()
+    process.join()
+
+
+def _answer(numbers: multiprocessing.Queue[int], done: object, counter: object, pause: float) -> None:
+    time.sleep(pause)
+    numbers.put(1)
+    time.sleep(pause)
+    done.set()  # type: ignore[attr-defined]
+    time.sleep(pause)
+    counter.release()  # type: ignore[attr-defined]
+
+
+@primitive
+def shared_semaphores(seconds: float) -> None:
+    context = multiprocessing.get_context("fork")
+    numbers: multiprocessing.Queue[int] = context.Queue()
+    done, counter = context.Event(), context.Semaphore(0)
+    process = context.Process(target=_answer, args=(numbers, done, counter, seconds / 4))
+    process.start()
+    numbers.get()
+    done.wait()
+    counter.acquire()
+    counter.acquire(timeout=seconds / 4)
+    process.join()
+
+
+@primitive
+def futex(seconds: float) -> None:
+    word = ctypes.c_int(0)
+    libc.syscall(SYS_FUTEX, ctypes.byref(word), FUTEX_WAIT, 0, ctypes.byref(Timespec.of(seconds)), 0, 0)
+
+
+@primitive
+def futex_private(seconds: float) -> None:
+    word = ctypes.c_int(0)
+    operation = FUTEX_WAIT | FUTEX_PRIVATE
+    libc.syscall(SYS_FUTEX, ctypes.byref(word), operation, 0, ctypes.byref(Timespec.of(seconds)), 0, 0)
+
+
+class _Rung(Exception):  # noqa: N818
+    """The alarm."""
+
+
+@primitive
+def interval_timer(seconds: float) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.pause()
+
+
+@primitive
+def alarm_ends_sleep(seconds: float) -> None:
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise _Rung
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    with contextlib.suppress(_Rung):
+        time.sleep(seconds * 20)
+
+
+@primitive
+def timerfd(seconds: float) -> None:
+    timer = libc.timerfd_create(TIMERFD_MONOTONIC, 0)
+    setting = TimerSetting(Timespec(0, 0), Timespec.of(seconds))
+    libc.timerfd_settime(timer, 0, ctypes.byref(setting), None)
+    assert os.read(timer, 8)[0] == 1
+    os.close(timer)
+
+
+@primitive
+def spin_on_clock(seconds: float) -> None:
+    end = time.perf_counter() + seconds / 10
+    while time.perf_counter() < end:
+        pass
+    time.sleep(seconds * 9 / 10)
+
+
+@primitive
+def spin_with_yield(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        os.sched_yield()
+
+
+@primitive
+def spin_with_sleep_zero(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0)
+
+
+@primitive
+def spin_on_socket(seconds: float) -> None:
+    a, _b = socket.socketpair()
+    a.setblocking(False)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(BlockingIOError):
+            a.recv(1)
+
+
+@primitive
+def spin_on_unread_socket(seconds: float) -> None:
+    """A descriptor that stays readable because nobody reads it must not stop the loop from waiting."""
+    a, b = socket.socketpair()
+    b.send(b"unread")
+    c, _d = socket.socketpair()
+    c.setblocking(False)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        select.select([], [], [a], 0)
+        select.select([a], [], [], 0)
+        os.sched_yield()
+        with contextlib.suppress(BlockingIOError):
+            c.recv(1)
+
+
+def main() -> None:
+    seconds = float(sys.argv[1])
+    for name in sys.argv[2:] or PRIMITIVES:
+        monotonic, wall = time.monotonic(), time.time()
+        PRIMITIVES[name](seconds)
+        print(json.dumps([name, time.monotonic() - monotonic, time.time() - wall]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
