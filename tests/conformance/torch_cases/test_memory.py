@@ -68,7 +68,7 @@ def test_expandable_segments() -> None:
     """The allocator that maps physical memory into reserved addresses."""
     program = """
 import torch
-blocks = [torch.full((1 << 20,), index, dtype=torch.int64, device="cuda") for index in range(8)]
+blocks = [torch.full((1 << 18,), index, dtype=torch.int64, device="cuda") for index in range(32)]
 assert blocks[5][:3].cpu().tolist() == [5, 5, 5]
 free, total = torch.cuda.mem_get_info()
 del blocks

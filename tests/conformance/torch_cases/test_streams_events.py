@@ -84,12 +84,13 @@ def test_streams_run_side_by_side() -> None:
 
 
 def test_priorities_and_identity() -> None:
+    before = torch.cuda.current_stream()
     low, high = torch.cuda.Stream(priority=0), torch.cuda.Stream(priority=-1)
     assert high.priority < low.priority
     assert low != high
     with torch.cuda.stream(low):
         assert torch.cuda.current_stream() == low
-    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    assert torch.cuda.current_stream() == before
 
 
 def test_device_synchronize_waits_for_every_stream() -> None:
