@@ -161,7 +161,11 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
         "--out", type=Path, default=Path("out/record"), metavar="DIR", help="default: %(default)s"
     )
     parser.add_argument(
-        "--skip", type=float, default=30.0, metavar="S", help="first leave out so much (default: 30)"
+        "--skip",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="leave out the start-up: a window would break a graph capture (default: 120)",
     )
     parser.add_argument(
         "--window", type=float, default=1.0, metavar="S", help="then record so long (default: 1)"

@@ -64,8 +64,10 @@ def test_collect(tmp_path: Path) -> None:
 
 def test_record(tmp_path: Path) -> None:
     """CUPTI cannot work without a GPU; the report must say so, and the command must not suffer."""
-    program = "import time, torch; x = torch.ones(9, device='cuda')\n"
-    program += "for _ in range(40): x.add_(1); time.sleep(0.1)\nprint('done')"
+    program = "import glob, time, torch; x = torch.ones(9, device='cuda'); end = time.monotonic() + 200\n"
+    program += f"while not glob.glob('{tmp_path}/[te]*-*-0.*[nt]') and time.monotonic() < end:\n"
+    program += "    x.add_(1); time.sleep(0.1)\n"
+    program += "print('done')"
     window = ["--skip", "0", "--window", "0.2", "--every", "0.2", "--windows", "1"]
     done = dry("record", "--out", str(tmp_path), *window, "--", sys.executable, "-c", program)
     assert done.returncode == 0, done.stderr
@@ -141,7 +143,7 @@ def test_a_packed_set_imports_in_a_clean_environment(tmp_path: Path) -> None:
     parts = list((tmp_path / "set").glob("part-*"))
     assert all(sum(file.stat().st_size for file in part.iterdir()) <= 60 << 20 for part in parts)
     site = tmp_path / "site"
-    command = [clean / "bin" / "python", "-I", SCRIPTS / "unpack.py", site, *parts]
+    command = [str(item) for item in (clean / "bin" / "python", "-I", SCRIPTS / "unpack.py", site, *parts)]
     subprocess.run(command, check=True)
     code = (
         "import vllm, torch, sys; from vllm import LLM, _custom_ops; import vllm.entrypoints.openai.api_server;"

@@ -63,8 +63,7 @@ def _window(out: Path, number: int, seconds: float) -> None:
     profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
     profiler.start()
     time.sleep(seconds)
-    torch.cuda.synchronize()
-    profiler.stop()
+    profiler.stop()  # waits for the device: never during a graph capture, hence `skip_s` and `go`
     path = out / f"trace-{os.getpid()}-{number}.json"
     profiler.export_chrome_trace(f"{path}.tmp")
     Path(f"{path}.tmp").rename(path)

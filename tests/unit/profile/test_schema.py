@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from revati.profile import files
-from revati.profile.schema import FAMILIES, Header, Kernel, ProfileError, Record
+from revati.profile.schema import FAMILIES, Header, Kernel, ProfileError, Record, Value
 
 HEADER = Header(
     source="test",
@@ -22,8 +22,8 @@ HEADER = Header(
     time="2026-11-21T10:00:00Z",
     notes={"sm": 1980},
 )
-GEMM = {"m": 64, "n": 128256, "k": 4096, "a": "bf16", "b": "bf16", "d": "bf16"}
-ATTENTION = {
+GEMM: dict[str, Value] = {"m": 64, "n": 128256, "k": 4096, "a": "bf16", "b": "bf16", "d": "bf16"}
+ATTENTION: dict[str, Value] = {
     "q_lengths": (1, 1, 512),
     "kv_lengths": (900, 17, 512),
     "q_heads": 32,
@@ -67,7 +67,7 @@ def test_a_line_leaves_out_what_the_header_says(tmp_path: Path) -> None:
 def test_the_key_tells_what_was_measured_and_nothing_else() -> None:
     one, other = sample()
     assert one.key != other.key
-    assert one.key == HEADER.record("gemm", dict(reversed(GEMM.items())), 1.0, 0.5, 3).key
+    assert one.key == HEADER.record("gemm", dict(reversed(list(GEMM.items()))), 1.0, 0.5, 3).key
     assert one.key != HEADER.record("gemm", GEMM | {"m": 65}, 1.0, 0.5, 3).key
 
 
