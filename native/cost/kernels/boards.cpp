@@ -67,6 +67,7 @@ std::shared_ptr<Lengths> read_lengths(const LengthsLocation& location) {
     for (const int32_t length : lengths->kv) {
         if (length < 0 || length > max_tokens) return nullptr;
     }
+    lengths->q_pointer = location.q_offsets;
     lengths->kv_pointer = location.kv_used != nullptr ? location.kv_used : location.kv_offsets;
     lengths->hash = hash_lengths(lengths->q, lengths->kv);
     return lengths;
@@ -78,15 +79,18 @@ void LengthsBoard::publish(std::shared_ptr<const Lengths> lengths) {
     ++next_;
 }
 
-std::shared_ptr<const Lengths> LengthsBoard::latest(const void* kv_pointer) const {
+std::shared_ptr<const Lengths> LengthsBoard::latest() const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (next_ == 0) return nullptr;
-    const size_t newest = next_ - 1;
-    for (size_t back = 0; kv_pointer != nullptr && back < recent_.size() && back <= newest; ++back) {
-        const auto& candidate = recent_[(newest - back) % recent_.size()];
-        if (candidate->kv_pointer == kv_pointer) return candidate;
+    return next_ == 0 ? nullptr : recent_[(next_ - 1) % recent_.size()];
+}
+
+std::shared_ptr<const Lengths> LengthsBoard::find(const void* q_pointer, const void* kv_pointer) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (size_t back = 1; back <= recent_.size() && back <= next_; ++back) {
+        const auto& candidate = recent_[(next_ - back) % recent_.size()];
+        if (candidate->kv_pointer == kv_pointer && candidate->q_pointer == q_pointer) return candidate;
     }
-    return recent_[newest % recent_.size()];
+    return nullptr;
 }
 
 }  // namespace revati::cost::kernels

@@ -13,16 +13,18 @@ namespace revati::cost::kernels {
 struct Lengths {
     std::vector<int32_t> q, kv;
     uint64_t hash = 0;
-    int kv_heads = 0, group = 0;       // query heads of one KV head
-    const void* kv_pointer = nullptr;  // where the lengths were read: names the batch
+    int kv_heads = 0, group = 0;  // query heads of one KV head
+    // Where they were read: names the batch.
+    const void *q_pointer = nullptr, *kv_pointer = nullptr;
 };
 
 class LengthsBoard {
   public:
     void publish(std::shared_ptr<const Lengths> lengths);
-    // The latest lengths read from this address; the latest at all if it is null or unknown; null if there
-    // are none.
-    std::shared_ptr<const Lengths> latest(const void* kv_pointer) const;
+    // The latest lengths; null if there are none yet.
+    std::shared_ptr<const Lengths> latest() const;
+    // The latest ones that were read from these addresses; null if there are none.
+    std::shared_ptr<const Lengths> find(const void* q_pointer, const void* kv_pointer) const;
 
   private:
     mutable std::mutex mutex_;

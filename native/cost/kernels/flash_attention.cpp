@@ -3,6 +3,8 @@
 // Template arguments as in the public sources (hopper/mainloop_fwd_sm90_tma_gmma_ws.hpp): stages, cluster
 // shape, tile shape (M, N, head dimension), head dimension of V, element type, accumulator, architecture,
 // causal, local, ...
+#include <climits>
+
 #include "cost/kernels/arguments.h"
 #include "cost/kernels/factories.h"
 
@@ -64,10 +66,13 @@ class PrepareModel : public KernelModel {
     SharedState* state_;
 };
 
-// Where the forward kernel's parameter structure keeps the length pointers (the wheel of vLLM 0.24.0; 2688
-// bytes). Only used to tell two batches apart: an address that no scheduler kernel named is ignored.
-constexpr uint32_t forward_params_bytes = 2688;
-constexpr uint32_t forward_kv_used_offset = 1936;
+// The forward kernel takes one structure by value, of 2560 to 2944 bytes in vLLM 0.24.0's wheel depending on
+// the template arguments: what stands in front of the length pointers grows in steps of 128. Offsets below
+// are those of the common size, 2688.
+constexpr uint32_t forward_bytes_needed = 2208;
+constexpr uint32_t q_offsets_place = 1904, kv_used_place = 1936;
+constexpr int shifts[] = {0, -128, 128, 256};
+constexpr int no_shift = INT_MAX;
 
 // The members before the pointers, by the public sources: softcap, window left and right, (a divisor of
 // attention chunks in three words,) number of splits. Releases with and without chunks differ in the place.
@@ -77,11 +82,14 @@ struct WindowPlace {
 constexpr WindowPlace window_places[] = {{1884, 1888, 1892}, {1868, 1872, 1888}};
 
 // Keys that a query sees, itself included; 0 if no place holds a causal window.
-int window_of(const Arguments& args) {
+int window_of(const Arguments& args, int shift) {
+    const auto at = [shift](uint32_t place) {
+        return static_cast<uint32_t>(static_cast<int>(place) + shift);
+    };
     for (const WindowPlace& place : window_places) {
         int32_t left = -1, right = -1, splits = 0;
-        const bool read = args.field(0, place.left, &left) && args.field(0, place.right, &right) &&
-                          args.field(0, place.splits, &splits);
+        const bool read = args.field(0, at(place.left), &left) && args.field(0, at(place.right), &right) &&
+                          args.field(0, at(place.splits), &splits);
         if (read && left > 0 && left < 1 << 24 && right == 0 && splits >= 0 && splits <= 256) return left + 1;
     }
     return 0;
@@ -93,24 +101,44 @@ class ForwardModel : public KernelModel {
         : core_(core), state_(state), shape_(shape), local_(local) {}
 
     Duration estimate(const KernelLaunch& launch) const override {
-        const void* kv_pointer = nullptr;
         const Arguments args(launch);
-        if (args.bytes(0) == forward_params_bytes) args.field(0, forward_kv_used_offset, &kv_pointer);
-        const std::shared_ptr<const Lengths> lengths = state_->lengths.latest(kv_pointer);
+        int shift = no_shift;
+        const std::shared_ptr<const Lengths> lengths = find_lengths(args, &shift);
         if (lengths == nullptr) return core_->guess(Family::attention, threads_of(launch) * 64);
         AttentionFeatures shape = shape_;
         shape.kv_heads = lengths->kv_heads;
         shape.q_heads = lengths->kv_heads * lengths->group;
-        if (local_ && args.bytes(0) == forward_params_bytes) shape.window = window_of(args);
+        if (local_ && shift != no_shift) shape.window = window_of(args, shift);
         Duration duration = core_->attention(shape, lengths->q, lengths->kv, lengths->hash);
         // A window of unknown size is priced as full attention.
         if (local_ && shape.window == 0) duration.confidence *= 0.5f;
         return duration;
     }
 
+    const std::vector<uint32_t>& expected_arg_bytes() const override {
+        static const auto* const sizes = new std::vector<uint32_t>{forward_bytes_needed};
+        return *sizes;
+    }
+
     bool depends_on_memory() const override { return true; }
 
   private:
+    // The batch whose addresses stand in the parameters, which also tells the layout; else the latest one.
+    std::shared_ptr<const Lengths> find_lengths(const Arguments& args, int* shift) const {
+        for (const int candidate : shifts) {
+            const void *q = nullptr, *kv = nullptr;
+            const bool read =
+                args.field(0, static_cast<uint32_t>(static_cast<int>(q_offsets_place) + candidate), &q) &&
+                args.field(0, static_cast<uint32_t>(static_cast<int>(kv_used_place) + candidate), &kv);
+            if (!read || kv == nullptr) continue;
+            std::shared_ptr<const Lengths> found = state_->lengths.find(q, kv);
+            if (found == nullptr) continue;
+            *shift = candidate;
+            return found;
+        }
+        return state_->lengths.latest();
+    }
+
     Core* core_;
     SharedState* state_;
     AttentionFeatures shape_;

@@ -14,13 +14,14 @@ constexpr uint64_t smallest_address = uint64_t{1} << 32;
 
 class InductorModel : public KernelModel {
   public:
-    InductorModel(Core* core, bool reduction, bool gated)
-        : core_(core), reduction_(reduction), gated_(gated) {}
+    // `extra`: tensors passed over beyond one for each pointer; negative for pointers to something small.
+    InductorModel(Core* core, bool reduction, int extra)
+        : core_(core), reduction_(reduction), extra_(extra) {}
 
     Duration estimate(const KernelLaunch& launch) const override {
         const Arguments args(launch);
         const Family family = reduction_ ? Family::norm : Family::elementwise;
-        int64_t tensors = gated_ ? 1 : 0, extents[2] = {1, 1};
+        int64_t tensors = 0, extents[2] = {1, 1};
         for (uint32_t i = 0; i < args.count(); ++i) {
             int64_t value = 0;
             if (!args.integer(i, &value)) continue;
@@ -33,14 +34,16 @@ class InductorModel : public KernelModel {
         }
         const bool two_dimensional = reduction_ || launch.grid[1] > 1 || launch.grid[2] > 1;
         const int64_t elements = two_dimensional ? extents[0] * extents[1] : extents[1];
-        if (tensors == 0 || elements <= 1 || elements > int64_t{1} << 40)
+        tensors = std::max<int64_t>(tensors + extra_, 1);
+        if (elements <= 1 || elements > int64_t{1} << 40)
             return core_->guess(family, threads_of(launch) * 16);
         return core_->by_bytes(family, static_cast<uint64_t>(elements * element_bytes * tensors));
     }
 
   private:
     Core* core_;
-    bool reduction_, gated_;
+    bool reduction_;
+    int extra_;
 };
 
 }  // namespace
@@ -49,8 +52,12 @@ std::unique_ptr<KernelModel> make_inductor(const KernelName& name, Core* core, S
     if (name.plain.compare(0, 7, "triton_") != 0) return nullptr;
     const std::string kind = name.plain.substr(7, 4);
     if (kind != "poi_" && kind != "red_" && kind != "per_") return nullptr;
-    // A gated activation reads twice as many elements as it iterates over.
-    return std::make_unique<InductorModel>(core, kind != "poi_", kind == "poi_" && name.has("silu"));
+    const bool reduction = kind != "poi_";
+    int extra = 0;
+    if (reduction && name.has("norm")) extra = -1;  // the weight is one row
+    if (!reduction && name.has("silu"))
+        extra = 1;  // a gated activation reads twice as many elements as it iterates over
+    return std::make_unique<InductorModel>(core, reduction, extra);
 }
 
 }  // namespace revati::cost::kernels

@@ -20,6 +20,7 @@ constexpr Entry entries[] = {
     {"TopPSamplingFromProb", 3},
     {"TopKSamplingFromProb", 3},
     {"SamplingFromProbKernel", 2},
+    {"RadixTopK", 3},
     {"OnlineSoftmax", 2},
     {"SoftMaxForward", 2},
     {"_temperature_kernel", 2},
