@@ -18,6 +18,7 @@ constexpr double elementwise_fixed_seconds = 1.3e-6;
 constexpr double reduction_fixed_seconds = 2.0e-6;
 constexpr double sampler_fixed_seconds = 4.0e-6;
 constexpr double moe_fixed_seconds = 4.0e-6;
+constexpr double moe_flops_fraction = 0.52;
 constexpr double longest_seconds = 1e6;  // so that absurd sizes stay representable
 
 int64_t ceil_div(int64_t a, int64_t b) {
@@ -128,7 +129,7 @@ bool Roofline::moe(const MoeFeatures& f, Duration* out) const {
     const double activations = rows * (n + k) * bits_of(f.activation) / 8;
     // Each touched expert computes whole blocks of rows, of 16 at least.
     const double padded = std::max(rows, touched * 16.0);
-    const double compute = 2.0 * padded * n * k / (flops_of(f.activation, f.weight) * 0.60);
+    const double compute = 2.0 * padded * n * k / (flops_of(f.activation, f.weight) * moe_flops_fraction);
     const double memory =
         weights / (gpu_.memory_bandwidth * stream_fraction * 0.85) + stream_seconds(activations);
     set(out, moe_fixed_seconds + std::max(compute, memory), Family::moe, 0.65f);
