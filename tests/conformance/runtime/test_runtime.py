@@ -24,7 +24,8 @@ NATIVE = os.environ.get("REVATI_CONFORMANCE_NATIVE") == "1"
 
 def run_cases(case: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={FOLDER}"]
-    command = [sys.executable, "-m", "pytest", *options, str(case)]
+    # -P: the working directory may be a checkout, which is not what is tested.
+    command = [sys.executable, "-P", "-m", "pytest", *options, str(case)]
     return subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
     )

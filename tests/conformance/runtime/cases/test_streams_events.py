@@ -198,7 +198,7 @@ def test_memory_and_events_of_another_process(rt: Runtime) -> None:
         rt.ok("cudaIpcGetEventHandle", handle, event)
         rt.ok("cudaEventRecord", event, NULL)
         handles = [bytes(ffi.buffer(each)).hex() for each in (memory, handle)]
-        command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), *handles]
+        command = [sys.executable, "-P", "-c", CHILD, str(Path(__file__).parent), *handles]
         child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert child.returncode == 0, child.stderr
         assert rt.download(pointer, 6) == b"child!"
