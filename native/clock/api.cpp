@@ -1,8 +1,7 @@
 // The C interface, and where the library starts.
-#include "clock_api.h"
-
 #include <cerrno>
 
+#include "clock_api.h"
 #include "interpose.h"
 #include "local_time.h"
 #include "raw.h"
@@ -16,19 +15,29 @@ using namespace revati::clock;
 
 namespace {
 
-__attribute__((constructor(101))) void start() { attach_session(); }
-__attribute__((destructor(101))) void stop() { leave_process(); }
+__attribute__((constructor(101))) void start() {
+    attach_session();
+}
+__attribute__((destructor(101))) void stop() {
+    leave_process();
+}
 
 }  // namespace
 
-REVATI_INTERPOSE int revati_clock_armed(void) { return page != nullptr && armed() ? 1 : 0; }
+REVATI_INTERPOSE int revati_clock_armed(void) {
+    return page != nullptr && armed() ? 1 : 0;
+}
 
-REVATI_INTERPOSE int64_t revati_clock_now_ns(void) { return page != nullptr ? now_ns() : real_clock_ns(CLOCK_MONOTONIC); }
+REVATI_INTERPOSE int64_t revati_clock_now_ns(void) {
+    return page != nullptr ? now_ns() : real_clock_ns(CLOCK_MONOTONIC);
+}
 
 REVATI_INTERPOSE void revati_clock_wait_until_ns(int64_t deadline_ns, uint32_t rank) {
     if (!taking_part()) {
-        const timespec deadline = to_timespec(page != nullptr ? deadline_ns - page->shift_ns.load() : deadline_ns);
-        while (raw_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, to_arg(&deadline)) == -EINTR) {
+        const timespec deadline =
+            to_timespec(page != nullptr ? deadline_ns - page->shift_ns.load() : deadline_ns);
+        while (raw_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, to_arg(&deadline)) ==
+               -EINTR) {
         }
         return;
     }
@@ -55,7 +64,8 @@ REVATI_INTERPOSE void revati_clock_charge_poll(void) {
     spin_look(Look::device);
 }
 
-REVATI_INTERPOSE int revati_clock_wait_word(const uint32_t* word, uint32_t value, int64_t deadline_ns, uint32_t rank) {
+REVATI_INTERPOSE int revati_clock_wait_word(const uint32_t* word, uint32_t value, int64_t deadline_ns,
+                                            uint32_t rank) {
     for (;;) {
         if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != value) return 0;
         if (!taking_part()) {
@@ -67,7 +77,9 @@ REVATI_INTERPOSE int revati_clock_wait_word(const uint32_t* word, uint32_t value
         enter();
         charge_cpu();
         spin_progress();
-        const int result = wait_word(word, value, false, {Wait::unlimited, Reason::word, deadline_ns, reinterpret_cast<uint64_t>(word), rank});
+        const int result =
+            wait_word(word, value, false,
+                      {Wait::unlimited, Reason::word, deadline_ns, reinterpret_cast<uint64_t>(word), rank});
         forget_cpu();
         if (result == ETIMEDOUT) return __atomic_load_n(word, __ATOMIC_SEQ_CST) != value ? 0 : 1;
         if (result == 0) return 0;

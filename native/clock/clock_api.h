@@ -1,4 +1,5 @@
-/* What the preloaded virtual clock offers to native code. Link these as weak symbols: they are absent when the clock is not preloaded. */
+/* What the preloaded virtual clock offers to native code. Link these as weak symbols: they are absent when
+ * the clock is not preloaded. */
 #pragma once
 
 #include <stdint.h>
@@ -15,16 +16,20 @@ int revati_clock_armed(void);
 /* CLOCK_MONOTONIC as every program of the session reads it, in ns. */
 int64_t revati_clock_now_ns(void);
 
-/* Blocks the calling thread until `deadline_ns`: one event of the clock. Equal deadlines are released in the order of `rank`. */
+/* Blocks the calling thread until `deadline_ns`: one event of the clock. Equal deadlines are released in the
+ * order of `rank`. */
 void revati_clock_wait_until_ns(int64_t deadline_ns, uint32_t rank);
 
-/* Host work of the calling thread that the model says takes `cost_ns`. Paid with its next visible act. Free in cpu and wall mode. */
+/* Host work of the calling thread that the model says takes `cost_ns`. Paid with its next visible act. Free
+ * in cpu and wall mode. */
 void revati_clock_charge_ns(int64_t cost_ns);
 
-/* A look at the device that found it busy: costs like a clock read, and lets others run when it is repeated without end. */
+/* A look at the device that found it busy: costs like a clock read, and lets others run when it is repeated
+ * without end. */
 void revati_clock_charge_poll(void);
 
-/* Waits while `*word == value`; the word may lie in memory shared between processes. 0: changed or woken, 1: deadline reached. */
+/* Waits while `*word == value`; the word may lie in memory shared between processes. 0: changed or woken, 1:
+ * deadline reached. */
 int revati_clock_wait_word(const uint32_t* word, uint32_t value, int64_t deadline_ns, uint32_t rank);
 
 /* Wakes every thread in revati_clock_wait_word() on this word; change the word first. */

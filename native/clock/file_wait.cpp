@@ -1,8 +1,8 @@
 #include "file_wait.h"
 
-#include <cerrno>
-
 #include <pthread.h>
+
+#include <cerrno>
 
 #include "local_time.h"
 #include "raw.h"
@@ -12,7 +12,9 @@ namespace {
 
 constexpr long kernel_sigset_bytes = 8;
 
-void on_private_signal(int) { ++self.signals; }
+void on_private_signal(int) {
+    ++self.signals;
+}
 
 sigset_t mask_while_waiting(const sigset_t* requested) {
     sigset_t mask;
@@ -38,7 +40,9 @@ long block_in_kernel(pollfd* files, int count, const sigset_t& mask) {
         const int64_t timeout_ns = kernel_timeout_ns(slot.deadline_ns.load());
         timespec timeout = to_timespec(timeout_ns);
         const uint32_t signals_before = self.signals;
-        const long result = raw_syscall(SYS_ppoll, to_arg(files), count, timeout_ns < 0 ? 0 : to_arg(&timeout), to_arg(&mask), kernel_sigset_bytes);
+        const long result =
+            raw_syscall(SYS_ppoll, to_arg(files), count, timeout_ns < 0 ? 0 : to_arg(&timeout), to_arg(&mask),
+                        kernel_sigset_bytes);
         if (slot.state.load() == State::run) return 0;
         if (result == 0 && armed()) continue;  // armed meanwhile: the deadline is virtual now
         if (result == -EINTR && self.signals != signals_before) continue;
@@ -80,7 +84,8 @@ int wait_files(pollfd* files, int count, const WaitFor& wait, const sigset_t* re
             errno = static_cast<int>(-result);
             return -1;
         }
-        // Others may have run between the wake-up and our turn: look again, so that the answer does not depend on who was faster.
+        // Others may have run between the wake-up and our turn: look again, so that the answer does not
+        // depend on who was faster.
         const int ready = poll_now(files, count);
         if (ready != 0 || out_of_time) return ready;
     }

@@ -1,9 +1,9 @@
 #include "gil.h"
 
-#include <atomic>
-
 #include <dlfcn.h>
 #include <link.h>
+
+#include <atomic>
 
 #include "slot.h"
 
@@ -23,9 +23,11 @@ std::atomic<int> searched{0};
 int widen(dl_phdr_info* info, size_t, void* argument) {
     auto* wanted = static_cast<Range*>(argument);
     for (int i = 0; i < info->dlpi_phnum; ++i) {
-        const ElfW(Phdr)& header = info->dlpi_phdr[i];
+        const ElfW(Phdr) & header = info->dlpi_phdr[i];
         const uintptr_t low = info->dlpi_addr + header.p_vaddr;
-        if (header.p_type != PT_LOAD || (header.p_flags & PF_X) == 0 || wanted->low < low || wanted->low >= low + header.p_memsz) continue;
+        if (header.p_type != PT_LOAD || (header.p_flags & PF_X) == 0 || wanted->low < low ||
+            wanted->low >= low + header.p_memsz)
+            continue;
         *wanted = {low, low + header.p_memsz};
         return 1;
     }
@@ -50,12 +52,13 @@ bool is_python_core(const void* caller) {
         search();
     }
     const auto address = reinterpret_cast<uintptr_t>(caller);
-    return address >= core_low.load(std::memory_order_relaxed) && address < core_high.load(std::memory_order_relaxed);
+    return address >= core_low.load(std::memory_order_relaxed) &&
+           address < core_high.load(std::memory_order_relaxed);
 }
 
 int64_t gil_switch_ns() {
-    // In serial mode the holder runs alone and gives the lock up when it waits. The limit only keeps loops alive that watch memory; it
-    // is long, so that a busy host does not decide who runs.
+    // In serial mode the holder runs alone and gives the lock up when it waits. The limit only keeps loops
+    // alive that watch memory; it is long, so that a busy host does not decide who runs.
     return serial() ? 500'000'000 : 5'000'000;
 }
 

@@ -1,11 +1,11 @@
 // syscall(2): Rust, abseil and others wait on futexes, read clocks and yield through it.
-#include <cerrno>
-#include <cstdarg>
-
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>
+
+#include <cerrno>
+#include <cstdarg>
 
 #include "interpose.h"
 #include "local_time.h"
@@ -35,7 +35,8 @@ int64_t futex_deadline_ns(int command, int operation, const timespec* timeout) {
     return to_monotonic_ns(ns, (operation & FUTEX_CLOCK_REALTIME) != 0 ? CLOCK_REALTIME : CLOCK_MONOTONIC);
 }
 
-long futex_wait_virtually(const uint32_t* word, int operation, uint32_t value, const timespec* timeout, uint32_t bits) {
+long futex_wait_virtually(const uint32_t* word, int operation, uint32_t value, const timespec* timeout,
+                          uint32_t bits) {
     enter();
     charge_cpu();
     const int command = operation & FUTEX_CMD_MASK;
@@ -47,7 +48,8 @@ long futex_wait_virtually(const uint32_t* word, int operation, uint32_t value, c
     }
     spin_progress();
     if ((operation & FUTEX_PRIVATE_FLAG) == 0) {
-        return -wait_word(word, value, false, {Wait::unlimited, Reason::futex, deadline_ns, reinterpret_cast<uint64_t>(word)});
+        return -wait_word(word, value, false,
+                          {Wait::unlimited, Reason::futex, deadline_ns, reinterpret_cast<uint64_t>(word)});
     }
     WordCheck check{word, value};
     Parking parking;
@@ -95,35 +97,51 @@ long futex_virtually(long* a) {
         case FUTEX_WAIT:
         case FUTEX_WAIT_BITSET:
             if (!taking_part()) break;
-            return futex_wait_virtually(reinterpret_cast<const uint32_t*>(a[0]), operation, static_cast<uint32_t>(a[2]),
-                                        reinterpret_cast<const timespec*>(a[3]), static_cast<uint32_t>(a[5]));
+            return futex_wait_virtually(reinterpret_cast<const uint32_t*>(a[0]), operation,
+                                        static_cast<uint32_t>(a[2]), reinterpret_cast<const timespec*>(a[3]),
+                                        static_cast<uint32_t>(a[5]));
         case FUTEX_WAKE:
-        case FUTEX_WAKE_BITSET: return futex_wake_virtually(a);
+        case FUTEX_WAKE_BITSET:
+            return futex_wake_virtually(a);
         case FUTEX_WAKE_OP:
         case FUTEX_REQUEUE:
-        case FUTEX_CMP_REQUEUE: return futex_requeue_virtually(a);
-        default: break;
+        case FUTEX_CMP_REQUEUE:
+            return futex_requeue_virtually(a);
+        default:
+            break;
     }
     if (self.process != nullptr) self.process->wakes.fetch_add(1);
     return raw_syscall(SYS_futex, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-int64_t failed(int result) { return result < 0 ? -errno : result; }
+int64_t failed(int result) {
+    return result < 0 ? -errno : result;
+}
 
 // Calls that have an interposer of their own; `handled` says so.
 long other_call(long number, long* a, bool& handled) {
     handled = true;
     switch (number) {
-        case SYS_clock_gettime: return failed(clock_gettime(static_cast<clockid_t>(a[0]), reinterpret_cast<timespec*>(a[1])));
-        case SYS_nanosleep: return failed(nanosleep(reinterpret_cast<const timespec*>(a[0]), reinterpret_cast<timespec*>(a[1])));
+        case SYS_clock_gettime:
+            return failed(clock_gettime(static_cast<clockid_t>(a[0]), reinterpret_cast<timespec*>(a[1])));
+        case SYS_nanosleep:
+            return failed(
+                nanosleep(reinterpret_cast<const timespec*>(a[0]), reinterpret_cast<timespec*>(a[1])));
         case SYS_clock_nanosleep:
-            return -clock_nanosleep(static_cast<clockid_t>(a[0]), static_cast<int>(a[1]), reinterpret_cast<const timespec*>(a[2]),
+            return -clock_nanosleep(static_cast<clockid_t>(a[0]), static_cast<int>(a[1]),
+                                    reinterpret_cast<const timespec*>(a[2]),
                                     reinterpret_cast<timespec*>(a[3]));
-        case SYS_sched_yield: return failed(sched_yield());
-        case SYS_poll: return failed(poll(reinterpret_cast<pollfd*>(a[0]), static_cast<nfds_t>(a[1]), static_cast<int>(a[2])));
+        case SYS_sched_yield:
+            return failed(sched_yield());
+        case SYS_poll:
+            return failed(
+                poll(reinterpret_cast<pollfd*>(a[0]), static_cast<nfds_t>(a[1]), static_cast<int>(a[2])));
         case SYS_epoll_wait:
-            return failed(epoll_wait(static_cast<int>(a[0]), reinterpret_cast<epoll_event*>(a[1]), static_cast<int>(a[2]), static_cast<int>(a[3])));
-        default: handled = false; return 0;
+            return failed(epoll_wait(static_cast<int>(a[0]), reinterpret_cast<epoll_event*>(a[1]),
+                                     static_cast<int>(a[2]), static_cast<int>(a[3])));
+        default:
+            handled = false;
+            return 0;
     }
 }
 

@@ -1,13 +1,13 @@
 // Reads that may block and writes that others may notice.
-#include <cerrno>
-#include <climits>
-
 #include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <climits>
 
 #include "file_wait.h"
 #include "interpose.h"
@@ -39,7 +39,8 @@ int64_t socket_timeout_ns(int fd, int option) {
     return result < 0 || ns == 0 ? -1 : ns;
 }
 
-// What a blocking call on `fd` would wait for, as a wait of ours. True: go ahead with the call. False: errno says why not.
+// What a blocking call on `fd` would wait for, as a wait of ours. True: go ahead with the call. False: errno
+// says why not.
 bool wait_until_ready(int fd, short events, int message_flags, int timeout_option) {
     enter();
     charge_cpu();
@@ -58,9 +59,11 @@ bool wait_until_ready(int fd, short events, int message_flags, int timeout_optio
     }
     settle(page->costs.quantum_ns);
     spin_progress();
-    const int64_t deadline_ns = deadline_after_ns(timeout_option == 0 ? -1 : socket_timeout_ns(fd, timeout_option));
+    const int64_t deadline_ns =
+        deadline_after_ns(timeout_option == 0 ? -1 : socket_timeout_ns(fd, timeout_option));
     for (;;) {
-        const int result = wait_files(&file, 1, {Wait::files, Reason::read, deadline_ns, static_cast<uint64_t>(fd)}, nullptr);
+        const int result = wait_files(
+            &file, 1, {Wait::files, Reason::read, deadline_ns, static_cast<uint64_t>(fd)}, nullptr);
         forget_cpu();
         if (result > 0) return true;
         if (result == 0 && deadline_ns == no_deadline) continue;
@@ -73,7 +76,8 @@ template <typename Call>
 ssize_t reading(int fd, int message_flags, int timeout_option, Call call) {
     if (!taking_part()) return as_result(call());
     const int saved_errno = errno;
-    // Signals that the program handles restart the call unless its handler says otherwise; to end it with EINTR is always allowed.
+    // Signals that the program handles restart the call unless its handler says otherwise; to end it with
+    // EINTR is always allowed.
     if (!wait_until_ready(fd, POLLIN, message_flags, timeout_option)) return -1;
     errno = saved_errno;
     return as_result(call());
@@ -106,39 +110,53 @@ ssize_t writing(int fd, Call call) {
 using namespace revati::clock;
 
 REVATI_INTERPOSE ssize_t read(int fd, void* data, size_t bytes) {
-    return reading(fd, 0, SO_RCVTIMEO, [=] { return raw_syscall(SYS_read, fd, to_arg(data), static_cast<long>(bytes)); });
+    return reading(fd, 0, SO_RCVTIMEO,
+                   [=] { return raw_syscall(SYS_read, fd, to_arg(data), static_cast<long>(bytes)); });
 }
 
-REVATI_INTERPOSE ssize_t __read_chk(int fd, void* data, size_t bytes, size_t) { return read(fd, data, bytes); }
+REVATI_INTERPOSE ssize_t __read_chk(int fd, void* data, size_t bytes, size_t) {
+    return read(fd, data, bytes);
+}
 
 REVATI_INTERPOSE ssize_t readv(int fd, const iovec* parts, int count) {
     return reading(fd, 0, SO_RCVTIMEO, [=] { return raw_syscall(SYS_readv, fd, to_arg(parts), count); });
 }
 
-REVATI_INTERPOSE ssize_t recvfrom(int fd, void* data, size_t bytes, int flags, sockaddr* from, socklen_t* from_bytes) {
+REVATI_INTERPOSE ssize_t recvfrom(int fd, void* data, size_t bytes, int flags, sockaddr* from,
+                                  socklen_t* from_bytes) {
     return reading(fd, flags, SO_RCVTIMEO, [=] {
-        return raw_syscall(SYS_recvfrom, fd, to_arg(data), static_cast<long>(bytes), flags, to_arg(from), to_arg(from_bytes));
+        return raw_syscall(SYS_recvfrom, fd, to_arg(data), static_cast<long>(bytes), flags, to_arg(from),
+                           to_arg(from_bytes));
     });
 }
 
-REVATI_INTERPOSE ssize_t recv(int fd, void* data, size_t bytes, int flags) { return recvfrom(fd, data, bytes, flags, nullptr, nullptr); }
+REVATI_INTERPOSE ssize_t recv(int fd, void* data, size_t bytes, int flags) {
+    return recvfrom(fd, data, bytes, flags, nullptr, nullptr);
+}
 
-REVATI_INTERPOSE ssize_t __recv_chk(int fd, void* data, size_t bytes, size_t, int flags) { return recv(fd, data, bytes, flags); }
+REVATI_INTERPOSE ssize_t __recv_chk(int fd, void* data, size_t bytes, size_t, int flags) {
+    return recv(fd, data, bytes, flags);
+}
 
-REVATI_INTERPOSE ssize_t __recvfrom_chk(int fd, void* data, size_t bytes, size_t, int flags, sockaddr* from, socklen_t* from_bytes) {
+REVATI_INTERPOSE ssize_t __recvfrom_chk(int fd, void* data, size_t bytes, size_t, int flags, sockaddr* from,
+                                        socklen_t* from_bytes) {
     return recvfrom(fd, data, bytes, flags, from, from_bytes);
 }
 
 REVATI_INTERPOSE ssize_t recvmsg(int fd, msghdr* message, int flags) {
-    return reading(fd, flags, SO_RCVTIMEO, [=] { return raw_syscall(SYS_recvmsg, fd, to_arg(message), flags); });
+    return reading(fd, flags, SO_RCVTIMEO,
+                   [=] { return raw_syscall(SYS_recvmsg, fd, to_arg(message), flags); });
 }
 
 REVATI_INTERPOSE int accept4(int fd, sockaddr* address, socklen_t* bytes, int flags) {
-    return static_cast<int>(
-        reading(fd, 0, SO_RCVTIMEO, [=] { return raw_syscall(SYS_accept4, fd, to_arg(address), to_arg(bytes), flags); }));
+    return static_cast<int>(reading(fd, 0, SO_RCVTIMEO, [=] {
+        return raw_syscall(SYS_accept4, fd, to_arg(address), to_arg(bytes), flags);
+    }));
 }
 
-REVATI_INTERPOSE int accept(int fd, sockaddr* address, socklen_t* bytes) { return accept4(fd, address, bytes, 0); }
+REVATI_INTERPOSE int accept(int fd, sockaddr* address, socklen_t* bytes) {
+    return accept4(fd, address, bytes, 0);
+}
 
 REVATI_INTERPOSE ssize_t write(int fd, const void* data, size_t bytes) {
     return writing(fd, [=] { return raw_syscall(SYS_write, fd, to_arg(data), static_cast<long>(bytes)); });
@@ -148,28 +166,39 @@ REVATI_INTERPOSE ssize_t writev(int fd, const iovec* parts, int count) {
     return writing(fd, [=] { return raw_syscall(SYS_writev, fd, to_arg(parts), count); });
 }
 
-REVATI_INTERPOSE ssize_t sendto(int fd, const void* data, size_t bytes, int flags, const sockaddr* to, socklen_t to_bytes) {
-    return writing(fd, [=] { return raw_syscall(SYS_sendto, fd, to_arg(data), static_cast<long>(bytes), flags, to_arg(to), to_bytes); });
+REVATI_INTERPOSE ssize_t sendto(int fd, const void* data, size_t bytes, int flags, const sockaddr* to,
+                                socklen_t to_bytes) {
+    return writing(fd, [=] {
+        return raw_syscall(SYS_sendto, fd, to_arg(data), static_cast<long>(bytes), flags, to_arg(to),
+                           to_bytes);
+    });
 }
 
-REVATI_INTERPOSE ssize_t send(int fd, const void* data, size_t bytes, int flags) { return sendto(fd, data, bytes, flags, nullptr, 0); }
+REVATI_INTERPOSE ssize_t send(int fd, const void* data, size_t bytes, int flags) {
+    return sendto(fd, data, bytes, flags, nullptr, 0);
+}
 
 REVATI_INTERPOSE ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     return writing(fd, [=] { return raw_syscall(SYS_sendmsg, fd, to_arg(message), flags); });
 }
 
 REVATI_INTERPOSE int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
-    return static_cast<int>(writing(fd, [=] { return raw_syscall(SYS_sendmmsg, fd, to_arg(messages), count, flags); }));
+    return static_cast<int>(
+        writing(fd, [=] { return raw_syscall(SYS_sendmmsg, fd, to_arg(messages), count, flags); }));
 }
 
 REVATI_INTERPOSE ssize_t sendfile64(int out, int in, off64_t* offset, size_t bytes) noexcept {
-    return writing(out, [=] { return raw_syscall(SYS_sendfile, out, in, to_arg(offset), static_cast<long>(bytes)); });
+    return writing(
+        out, [=] { return raw_syscall(SYS_sendfile, out, in, to_arg(offset), static_cast<long>(bytes)); });
 }
 
-REVATI_INTERPOSE ssize_t sendfile(int out, int in, off_t* offset, size_t bytes) noexcept { return sendfile64(out, in, offset, bytes); }
+REVATI_INTERPOSE ssize_t sendfile(int out, int in, off_t* offset, size_t bytes) noexcept {
+    return sendfile64(out, in, offset, bytes);
+}
 
 REVATI_INTERPOSE int connect(int fd, const sockaddr* address, socklen_t bytes) {
-    return static_cast<int>(writing(fd, [=] { return raw_syscall(SYS_connect, fd, to_arg(address), bytes); }));
+    return static_cast<int>(
+        writing(fd, [=] { return raw_syscall(SYS_connect, fd, to_arg(address), bytes); }));
 }
 
 REVATI_INTERPOSE int shutdown(int fd, int how) noexcept {

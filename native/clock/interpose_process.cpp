@@ -1,13 +1,13 @@
 // Processes: creation, end, waiting for children, signals.
-#include <cerrno>
-#include <cstdlib>
-
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
 
 #include "interpose.h"
 #include "local_time.h"
@@ -60,7 +60,18 @@ pid_t as_pid(long result) {
     return -1;
 }
 
-bool is_deadly(int signal) { return signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGQUIT || signal == SIGHUP || signal == SIGABRT; }
+template <typename Exec>
+int try_exec(Exec exec) {
+    set_may_vanish(true);
+    const int result = exec();
+    set_may_vanish(false);
+    return result;
+}
+
+bool is_deadly(int signal) {
+    return signal == SIGKILL || signal == SIGTERM || signal == SIGINT || signal == SIGQUIT ||
+           signal == SIGHUP || signal == SIGABRT;
+}
 
 }  // namespace
 }  // namespace revati::clock
@@ -78,38 +89,72 @@ REVATI_INTERPOSE pid_t fork() noexcept {
     return pid;
 }
 
-// A child that borrows its parent's memory could not have a slot of its own before it runs. POSIX allows vfork() to be fork().
-REVATI_INTERPOSE pid_t vfork() noexcept { return fork(); }
-
-REVATI_INTERPOSE int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions, const posix_spawnattr_t* attributes,
-                                 char* const argv[], char* const environment[]) {
-    if (!taking_part()) return real::posix_spawn(pid, path, actions, attributes, argv, environment);
-    return spawn_announced(pid, [=](pid_t* p) { return real::posix_spawn(p, path, actions, attributes, argv, environment); });
+// A child that borrows its parent's memory could not have a slot of its own before it runs. POSIX allows
+// vfork() to be fork().
+REVATI_INTERPOSE pid_t vfork() noexcept {
+    return fork();
 }
 
-REVATI_INTERPOSE int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions, const posix_spawnattr_t* attributes,
-                                  char* const argv[], char* const environment[]) {
+REVATI_INTERPOSE int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+                                 const posix_spawnattr_t* attributes, char* const argv[],
+                                 char* const environment[]) {
+    if (!taking_part()) return real::posix_spawn(pid, path, actions, attributes, argv, environment);
+    return spawn_announced(
+        pid, [=](pid_t* p) { return real::posix_spawn(p, path, actions, attributes, argv, environment); });
+}
+
+REVATI_INTERPOSE int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
+                                  const posix_spawnattr_t* attributes, char* const argv[],
+                                  char* const environment[]) {
     if (!taking_part()) return real::posix_spawnp(pid, file, actions, attributes, argv, environment);
-    return spawn_announced(pid, [=](pid_t* p) { return real::posix_spawnp(p, file, actions, attributes, argv, environment); });
+    return spawn_announced(
+        pid, [=](pid_t* p) { return real::posix_spawnp(p, file, actions, attributes, argv, environment); });
+}
+
+REVATI_INTERPOSE int execve(const char* path, char* const argv[], char* const environment[]) noexcept {
+    return try_exec([=] { return real::execve(path, argv, environment); });
+}
+
+REVATI_INTERPOSE int execv(const char* path, char* const argv[]) noexcept { return execve(path, argv, environ); }
+
+REVATI_INTERPOSE int execvpe(const char* file, char* const argv[], char* const environment[]) noexcept {
+    return try_exec([=] { return real::execvpe(file, argv, environment); });
+}
+
+REVATI_INTERPOSE int execvp(const char* file, char* const argv[]) noexcept { return execvpe(file, argv, environ); }
+
+REVATI_INTERPOSE int fexecve(int fd, char* const argv[], char* const environment[]) noexcept {
+    return try_exec([=] { return real::fexecve(fd, argv, environment); });
 }
 
 REVATI_INTERPOSE pid_t wait4(pid_t pid, int* status, int options, rusage* usage) {
-    return as_pid(wait_for_child([=](int o) { return raw_syscall(SYS_wait4, pid, to_arg(status), o, to_arg(usage)); }, options,
-                                 [](long result, const void*) { return result == 0; }, nullptr));
+    return as_pid(
+        wait_for_child([=](int o) { return raw_syscall(SYS_wait4, pid, to_arg(status), o, to_arg(usage)); },
+                       options, [](long result, const void*) { return result == 0; }, nullptr));
 }
 
-REVATI_INTERPOSE pid_t waitpid(pid_t pid, int* status, int options) { return wait4(pid, status, options, nullptr); }
+REVATI_INTERPOSE pid_t waitpid(pid_t pid, int* status, int options) {
+    return wait4(pid, status, options, nullptr);
+}
 
-REVATI_INTERPOSE pid_t wait(int* status) { return wait4(-1, status, 0, nullptr); }
+REVATI_INTERPOSE pid_t wait(int* status) {
+    return wait4(-1, status, 0, nullptr);
+}
 
-REVATI_INTERPOSE pid_t wait3(int* status, int options, rusage* usage) { return wait4(-1, status, options, usage); }
+REVATI_INTERPOSE pid_t wait3(int* status, int options, rusage* usage) {
+    return wait4(-1, status, options, usage);
+}
 
 REVATI_INTERPOSE int waitid(idtype_t kind, id_t id, siginfo_t* info, int options) {
     siginfo_t own = {};
     siginfo_t* answer = info != nullptr ? info : &own;
     answer->si_pid = 0;
-    return as_pid(wait_for_child([=](int o) { return raw_syscall(SYS_waitid, kind, id, to_arg(answer), o, 0); }, options,
-                                 [](long result, const void* a) { return result == 0 && static_cast<const siginfo_t*>(a)->si_pid == 0; }, answer));
+    return as_pid(wait_for_child(
+        [=](int o) { return raw_syscall(SYS_waitid, kind, id, to_arg(answer), o, 0); }, options,
+        [](long result, const void* a) {
+            return result == 0 && static_cast<const siginfo_t*>(a)->si_pid == 0;
+        },
+        answer));
 }
 
 REVATI_INTERPOSE int kill(pid_t pid, int signal) noexcept {
@@ -128,4 +173,6 @@ REVATI_INTERPOSE void _exit(int status) {
     for (;;) raw_syscall(SYS_exit_group, status);
 }
 
-REVATI_INTERPOSE void _Exit(int status) noexcept { _exit(status); }
+REVATI_INTERPOSE void _Exit(int status) noexcept {
+    _exit(status);
+}

@@ -1,12 +1,14 @@
-// Condition variables, semaphores, mutexes and the other ways in which threads of one process wait for each other.
+// Condition variables, semaphores, mutexes and the other ways in which threads of one process wait for each
+// other.
 //
-// Conditions and private semaphores are rebuilt on parking.h. Where an object is shared between processes, the C library's own
-// function waits. Layouts read here (flag bits of pthread_cond_t, `private` of sem_t) are those of glibc 2.25 to 2.42, nptl.
-#include <cerrno>
-#include <cstring>
-
+// Conditions and private semaphores are rebuilt on parking.h. Where an object is shared between processes,
+// the C library's own function waits. Layouts read here (flag bits of pthread_cond_t, `private` of sem_t) are
+// those of glibc 2.25 to 2.42, nptl.
 #include <pthread.h>
 #include <semaphore.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include "gil.h"
 #include "interpose.h"
@@ -24,7 +26,9 @@ namespace {
 constexpr unsigned cond_shared_bit = 1;
 constexpr unsigned cond_monotonic_bit = 2;
 
-bool is_shared(const pthread_cond_t* condition) { return (condition->__data.__wrefs & cond_shared_bit) != 0; }
+bool is_shared(const pthread_cond_t* condition) {
+    return (condition->__data.__wrefs & cond_shared_bit) != 0;
+}
 clockid_t clock_of(const pthread_cond_t* condition) {
     return (condition->__data.__wrefs & cond_monotonic_bit) != 0 ? CLOCK_MONOTONIC : CLOCK_REALTIME;
 }
@@ -36,9 +40,12 @@ struct SemaphoreLayout {
 };
 static_assert(sizeof(SemaphoreLayout) <= sizeof(sem_t));
 
-bool is_shared(const sem_t* semaphore) { return reinterpret_cast<const SemaphoreLayout*>(semaphore)->shared != 0; }
+bool is_shared(const sem_t* semaphore) {
+    return reinterpret_cast<const SemaphoreLayout*>(semaphore)->shared != 0;
+}
 
-int cond_wait_parked(pthread_cond_t* condition, pthread_mutex_t* mutex, int64_t deadline_ns, const void* caller) {
+int cond_wait_parked(pthread_cond_t* condition, pthread_mutex_t* mutex, int64_t deadline_ns,
+                     const void* caller) {
     enter();
     charge_cpu();
     const bool gil = is_python_core(caller);
@@ -46,7 +53,8 @@ int cond_wait_parked(pthread_cond_t* condition, pthread_mutex_t* mutex, int64_t 
     Parking parking;
     parking.queue(condition, ~0U, nullptr, nullptr);
     pthread_mutex_unlock(mutex);
-    // CPython's holder gives the GIL up only when a waiter's wait times out: that must not depend on virtual time.
+    // CPython's holder gives the GIL up only when a waiter's wait times out: that must not depend on virtual
+    // time.
     const Parking::Result result =
         gil ? parking.wait(Reason::gil, no_deadline, false, deadline_ns == no_deadline ? -1 : gil_switch_ns())
             : parking.wait(Reason::condition, deadline_ns);
@@ -70,7 +78,8 @@ int cond_wait_shared(pthread_cond_t* condition, pthread_mutex_t* mutex, int64_t 
     return result;
 }
 
-int cond_wait_until(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, const timespec* deadline, const void* caller) {
+int cond_wait_until(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock,
+                    const timespec* deadline, const void* caller) {
     if (deadline->tv_nsec < 0 || deadline->tv_nsec >= ns_per_s) return EINVAL;
     const int64_t deadline_ns = to_monotonic_ns(to_ns_saturated(*deadline), clock);
     const int64_t left_ns = deadline_ns - now_ns();
@@ -90,10 +99,12 @@ void cond_wake(pthread_cond_t* condition, int count, const void* caller) {
 }
 
 bool value_is_zero(void* semaphore) {
-    return static_cast<uint32_t>(__atomic_load_n(&static_cast<SemaphoreLayout*>(semaphore)->value_and_waiters, __ATOMIC_SEQ_CST)) == 0;
+    return static_cast<uint32_t>(__atomic_load_n(&static_cast<SemaphoreLayout*>(semaphore)->value_and_waiters,
+                                                 __ATOMIC_SEQ_CST)) == 0;
 }
 
-// In the kernel, on the semaphore and on our slot's word: works between processes and can be ended by the coordinator.
+// In the kernel, on the semaphore and on our slot's word: works between processes and can be ended by the
+// coordinator.
 int sem_wait_shared(sem_t* semaphore, int64_t deadline_ns) {
     Inside inside;
     auto* layout = reinterpret_cast<SemaphoreLayout*>(semaphore);
@@ -127,7 +138,8 @@ int sem_wait_until(sem_t* semaphore, int64_t deadline_ns) {
     for (;;) {
         Parking parking;
         Parking::Result result = Parking::Result::woken;
-        if (parking.queue(semaphore, ~0U, value_is_zero, semaphore)) result = parking.wait(Reason::semaphore, deadline_ns, true);
+        if (parking.queue(semaphore, ~0U, value_is_zero, semaphore))
+            result = parking.wait(Reason::semaphore, deadline_ns, true);
         forget_cpu();
         if (real::sem_trywait(semaphore) == 0) return 0;
         if (result == Parking::Result::woken) continue;
@@ -162,13 +174,15 @@ REVATI_INTERPOSE int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_
     return cond_wait_parked(condition, mutex, no_deadline, __builtin_return_address(0));
 }
 
-REVATI_INTERPOSE int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex, const timespec* deadline) {
+REVATI_INTERPOSE int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex,
+                                            const timespec* deadline) {
     const clockid_t clock = clock_of(condition);
     if (!taking_part()) return real::pthread_cond_clockwait(condition, mutex, clock, deadline);
     return cond_wait_until(condition, mutex, clock, deadline, __builtin_return_address(0));
 }
 
-REVATI_INTERPOSE int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, const timespec* deadline) {
+REVATI_INTERPOSE int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex,
+                                            clockid_t clock, const timespec* deadline) {
     if (!taking_part()) return real::pthread_cond_clockwait(condition, mutex, clock, deadline);
     return cond_wait_until(condition, mutex, clock, deadline, __builtin_return_address(0));
 }
@@ -196,7 +210,9 @@ REVATI_INTERPOSE int sem_clockwait(sem_t* semaphore, clockid_t clock, const time
     return sem_wait_until(semaphore, to_monotonic_ns(to_ns_saturated(*deadline), clock));
 }
 
-REVATI_INTERPOSE int sem_timedwait(sem_t* semaphore, const timespec* deadline) { return sem_clockwait(semaphore, CLOCK_REALTIME, deadline); }
+REVATI_INTERPOSE int sem_timedwait(sem_t* semaphore, const timespec* deadline) {
+    return sem_clockwait(semaphore, CLOCK_REALTIME, deadline);
+}
 
 REVATI_INTERPOSE int sem_post(sem_t* semaphore) noexcept {
     const bool shared = page != nullptr && is_shared(semaphore);
@@ -212,23 +228,28 @@ REVATI_INTERPOSE int sem_post(sem_t* semaphore) noexcept {
 
 REVATI_INTERPOSE int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
     if (!in_virtual_time()) return real::pthread_mutex_lock(mutex);
-    return lock_in_kernel([=] { return real::pthread_mutex_trylock(mutex); }, [=] { return real::pthread_mutex_lock(mutex); }, Reason::mutex, mutex);
+    return lock_in_kernel([=] { return real::pthread_mutex_trylock(mutex); },
+                          [=] { return real::pthread_mutex_lock(mutex); }, Reason::mutex, mutex);
 }
 
 REVATI_INTERPOSE int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
-    if (page != nullptr && self.process != nullptr && mutex->__data.__lock > 1) self.process->wakes.fetch_add(1);
+    if (page != nullptr && self.process != nullptr && mutex->__data.__lock > 1)
+        self.process->wakes.fetch_add(1);
     return real::pthread_mutex_unlock(mutex);
 }
 
-REVATI_INTERPOSE int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, const timespec* deadline) noexcept {
+REVATI_INTERPOSE int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock,
+                                             const timespec* deadline) noexcept {
     if (page == nullptr) return real::pthread_mutex_clocklock(mutex, clock, deadline);
-    // Somebody holds it and works: waiting for that takes no virtual time, so a deadline ahead of now is never reached.
+    // Somebody holds it and works: waiting for that takes no virtual time, so a deadline ahead of now is
+    // never reached.
     const bool expired = to_monotonic_ns(to_ns_saturated(*deadline), clock) <= now_ns();
     if (!expired && in_virtual_time()) return pthread_mutex_lock(mutex);
     const int result = real::pthread_mutex_trylock(mutex);
     if (result != EBUSY) return result;
     if (expired) return ETIMEDOUT;
-    const timespec real_deadline = to_timespec(real_clock_ns(CLOCK_MONOTONIC) + to_monotonic_ns(to_ns_saturated(*deadline), clock) - now_ns());
+    const timespec real_deadline = to_timespec(real_clock_ns(CLOCK_MONOTONIC) +
+                                               to_monotonic_ns(to_ns_saturated(*deadline), clock) - now_ns());
     return real::pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &real_deadline);
 }
 
@@ -238,12 +259,14 @@ REVATI_INTERPOSE int pthread_mutex_timedlock(pthread_mutex_t* mutex, const times
 
 REVATI_INTERPOSE int pthread_rwlock_rdlock(pthread_rwlock_t* lock) noexcept {
     if (!in_virtual_time()) return real::pthread_rwlock_rdlock(lock);
-    return lock_in_kernel([=] { return real::pthread_rwlock_tryrdlock(lock); }, [=] { return real::pthread_rwlock_rdlock(lock); }, Reason::mutex, lock);
+    return lock_in_kernel([=] { return real::pthread_rwlock_tryrdlock(lock); },
+                          [=] { return real::pthread_rwlock_rdlock(lock); }, Reason::mutex, lock);
 }
 
 REVATI_INTERPOSE int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
     if (!in_virtual_time()) return real::pthread_rwlock_wrlock(lock);
-    return lock_in_kernel([=] { return real::pthread_rwlock_trywrlock(lock); }, [=] { return real::pthread_rwlock_wrlock(lock); }, Reason::mutex, lock);
+    return lock_in_kernel([=] { return real::pthread_rwlock_trywrlock(lock); },
+                          [=] { return real::pthread_rwlock_wrlock(lock); }, Reason::mutex, lock);
 }
 
 REVATI_INTERPOSE int pthread_rwlock_unlock(pthread_rwlock_t* lock) noexcept {

@@ -1,10 +1,10 @@
 // Threads: creation, end, yielding, and signals sent to them.
-#include <cerrno>
-#include <new>
-
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+
+#include <cerrno>
+#include <new>
 
 #include "interpose.h"
 #include "local_time.h"
@@ -64,8 +64,10 @@ int join_until(pthread_t thread, void** result, int64_t deadline_ns) {
 
 using namespace revati::clock;
 
-REVATI_INTERPOSE int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*), void* argument) noexcept {
-    if (page == nullptr || self.slot == nullptr) return real::pthread_create(thread, attributes, function, argument);
+REVATI_INTERPOSE int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                                    void* (*function)(void*), void* argument) noexcept {
+    if (page == nullptr || self.slot == nullptr)
+        return real::pthread_create(thread, attributes, function, argument);
     patch_time_stamp_readers();
     enter();
     auto* start = new (std::nothrow) Start{function, argument, announce_thread()};
@@ -84,7 +86,8 @@ REVATI_INTERPOSE int pthread_join(pthread_t thread, void** result) {
     return join_virtually(thread, result);
 }
 
-REVATI_INTERPOSE int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock, const timespec* deadline) {
+REVATI_INTERPOSE int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock,
+                                          const timespec* deadline) {
     if (!taking_part()) return real::pthread_clockjoin_np(thread, result, clock, deadline);
     if (deadline == nullptr) return join_virtually(thread, result);
     return join_until(thread, result, to_monotonic_ns(to_ns_saturated(*deadline), clock));

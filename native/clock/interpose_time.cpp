@@ -1,9 +1,9 @@
 // Clock reads and sleeps.
-#include <cerrno>
-
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "interpose.h"
 #include "local_time.h"

@@ -1,9 +1,10 @@
-// timerfd, setitimer, alarm. While time is real, the kernel's timers serve; timers set before arming fire in real time.
-#include <cerrno>
-
+// timerfd, setitimer, alarm. While time is real, the kernel's timers serve; timers set before arming fire in
+// real time.
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "interpose.h"
 #include "local_time.h"
@@ -20,8 +21,12 @@ int as_result(long result) {
     return -1;
 }
 
-int64_t to_ns(const timeval& t) { return static_cast<int64_t>(t.tv_sec) * ns_per_s + t.tv_usec * 1000; }
-timeval to_timeval(int64_t ns) { return {static_cast<time_t>(ns / ns_per_s), static_cast<suseconds_t>(ns % ns_per_s / 1000)}; }
+int64_t to_ns(const timeval& t) {
+    return static_cast<int64_t>(t.tv_sec) * ns_per_s + t.tv_usec * 1000;
+}
+timeval to_timeval(int64_t ns) {
+    return {static_cast<time_t>(ns / ns_per_s), static_cast<suseconds_t>(ns % ns_per_s / 1000)};
+}
 
 int64_t left_ns(const TimerSetting& setting) {
     if (setting.deadline_ns == 0) return 0;
@@ -29,22 +34,30 @@ int64_t left_ns(const TimerSetting& setting) {
     return left > 0 ? left : 1;
 }
 
-itimerspec to_itimerspec(const TimerSetting& setting) { return {to_timespec(setting.interval_ns), to_timespec(left_ns(setting))}; }
+itimerspec to_itimerspec(const TimerSetting& setting) {
+    return {to_timespec(setting.interval_ns), to_timespec(left_ns(setting))};
+}
 
-// The clock of a timerfd shows in the kernel's description of it; only CLOCK_REALTIME deadlines need translating.
-bool may_be_monotonic(int64_t deadline_ns) { return deadline_ns < 4 * monotonic_origin_ns; }
+// The clock of a timerfd shows in the kernel's description of it; only CLOCK_REALTIME deadlines need
+// translating.
+bool may_be_monotonic(int64_t deadline_ns) {
+    return deadline_ns < 4 * monotonic_origin_ns;
+}
 
 }  // namespace
 }  // namespace revati::clock
 
 using namespace revati::clock;
 
-REVATI_INTERPOSE int timerfd_settime(int fd, int flags, const itimerspec* wanted, itimerspec* before) noexcept {
-    if (page == nullptr) return as_result(raw_syscall(SYS_timerfd_settime, fd, flags, to_arg(wanted), to_arg(before)));
+REVATI_INTERPOSE int timerfd_settime(int fd, int flags, const itimerspec* wanted,
+                                     itimerspec* before) noexcept {
+    if (page == nullptr)
+        return as_result(raw_syscall(SYS_timerfd_settime, fd, flags, to_arg(wanted), to_arg(before)));
     const int64_t value_ns = to_ns_saturated(wanted->it_value);
     const bool absolute = (flags & TFD_TIMER_ABSTIME) != 0 && value_ns != 0;
     int64_t deadline_ns = value_ns == 0 ? 0 : deadline_after_ns(value_ns);
-    if (absolute) deadline_ns = may_be_monotonic(value_ns) ? value_ns : to_monotonic_ns(value_ns, CLOCK_REALTIME);
+    if (absolute)
+        deadline_ns = may_be_monotonic(value_ns) ? value_ns : to_monotonic_ns(value_ns, CLOCK_REALTIME);
     if (in_virtual_time()) {
         const itimerspec disarmed = {};
         const long result = raw_syscall(SYS_timerfd_settime, fd, 0, to_arg(&disarmed), 0);
@@ -65,15 +78,18 @@ REVATI_INTERPOSE int timerfd_gettime(int fd, itimerspec* now) noexcept {
 }
 
 REVATI_INTERPOSE int setitimer(__itimer_which_t which, const itimerval* wanted, itimerval* before) noexcept {
-    if (which != ITIMER_REAL || !in_virtual_time()) return as_result(raw_syscall(SYS_setitimer, which, to_arg(wanted), to_arg(before)));
+    if (which != ITIMER_REAL || !in_virtual_time())
+        return as_result(raw_syscall(SYS_setitimer, which, to_arg(wanted), to_arg(before)));
     const int64_t value_ns = to_ns(wanted->it_value);
-    const TimerSetting old = set_timer(itimer_key, {value_ns == 0 ? 0 : deadline_after_ns(value_ns), to_ns(wanted->it_interval)});
+    const TimerSetting old =
+        set_timer(itimer_key, {value_ns == 0 ? 0 : deadline_after_ns(value_ns), to_ns(wanted->it_interval)});
     if (before != nullptr) *before = {to_timeval(old.interval_ns), to_timeval(left_ns(old))};
     return 0;
 }
 
 REVATI_INTERPOSE int getitimer(__itimer_which_t which, itimerval* now) noexcept {
-    if (which != ITIMER_REAL || !in_virtual_time()) return as_result(raw_syscall(SYS_getitimer, which, to_arg(now)));
+    if (which != ITIMER_REAL || !in_virtual_time())
+        return as_result(raw_syscall(SYS_getitimer, which, to_arg(now)));
     const TimerSetting setting = get_timer(itimer_key);
     *now = {to_timeval(setting.interval_ns), to_timeval(left_ns(setting))};
     return 0;

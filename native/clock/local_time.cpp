@@ -41,11 +41,13 @@ bool is_realtime_clock(clockid_t clock) {
 }
 
 bool is_virtual_clock(clockid_t clock) {
-    return is_realtime_clock(clock) || clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE ||
-           clock == CLOCK_BOOTTIME;
+    return is_realtime_clock(clock) || clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW ||
+           clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME;
 }
 
-int64_t read_clock_ns(clockid_t clock) { return is_realtime_clock(clock) ? realtime_ns() : now_ns(); }
+int64_t read_clock_ns(clockid_t clock) {
+    return is_realtime_clock(clock) ? realtime_ns() : now_ns();
+}
 
 int64_t to_monotonic_ns(int64_t deadline_ns, clockid_t clock) {
     if (!is_realtime_clock(clock)) return deadline_ns;

@@ -1,9 +1,10 @@
-// A thread's own virtual time: never behind the group's, ahead of it by the modelled cost of what it did since it last waited.
+// A thread's own virtual time: never behind the group's, ahead of it by the modelled cost of what it did
+// since it last waited.
 #pragma once
 
-#include <cstdint>
-
 #include <time.h>
+
+#include <cstdint>
 
 #include "page.h"
 
@@ -30,7 +31,8 @@ void settle(int64_t allowance_ns);
 
 // What others may notice. Say so before doing it: the proof of quiescence relies on it.
 enum class Act { send, signal, close };
-// `files`: through descriptors or memory shared between processes; otherwise only threads of this process can be woken.
+// `files`: through descriptors or memory shared between processes; otherwise only threads of this process can
+// be woken.
 void before_act(bool files);
 void after_act(Act act);
 

@@ -1,6 +1,8 @@
-// The page that every process of a session maps: what the preloaded library and the coordinator know in common.
+// The page that every process of a session maps: what the preloaded library and the coordinator know in
+// common.
 //
-// Only lock-free atomics and plain integers live here, so that a process killed at any instruction leaves nothing locked.
+// Only lock-free atomics and plain integers live here, so that a process killed at any instruction leaves
+// nothing locked.
 #pragma once
 
 #include <atomic>
@@ -41,7 +43,25 @@ enum class Wait : uint32_t {
 
 // What a waiting thread was doing, for people.
 enum class Reason : uint32_t {
-    none, sleep, gpu, pay, turn, poll, epoll, read, condition, semaphore, futex, mutex, join, child, spin, gil, word, barrier, timer,
+    none,
+    sleep,
+    gpu,
+    pay,
+    turn,
+    poll,
+    epoll,
+    read,
+    condition,
+    semaphore,
+    futex,
+    mutex,
+    join,
+    child,
+    spin,
+    gil,
+    word,
+    barrier,
+    timer,
 };
 
 struct alignas(64) Slot {
@@ -54,12 +74,13 @@ struct alignas(64) Slot {
     std::atomic<int32_t> pid;
     std::atomic<int32_t> tid;
     std::atomic<int64_t> deadline_ns;
-    std::atomic<int64_t> local_ns;     // the owner's own time; a waker raises it to its own
-    std::atomic<uint64_t> key;         // the same in every run: made from the creator's key and its count of creations
-    std::atomic<uint64_t> ready_epoch; // decision after which it became ready
-    std::atomic<uint64_t> checked_epoch; // spinners: decision after which it last looked
-    std::atomic<uint64_t> object;      // address or descriptor that it waits for
-    std::atomic<uint32_t> process;     // index into Page::processes
+    std::atomic<int64_t> local_ns;  // the owner's own time; a waker raises it to its own
+    std::atomic<uint64_t>
+        key;  // the same in every run: made from the creator's key and its count of creations
+    std::atomic<uint64_t> ready_epoch;    // decision after which it became ready
+    std::atomic<uint64_t> checked_epoch;  // spinners: decision after which it last looked
+    std::atomic<uint64_t> object;         // address or descriptor that it waits for
+    std::atomic<uint32_t> process;        // index into Page::processes
     std::atomic<uint32_t> rank;
     std::atomic<uint32_t> children;    // threads and processes it has created
     std::atomic<uint32_t> spinner;     // the wait stands for a polling loop
@@ -77,17 +98,17 @@ struct alignas(64) Process {
 };
 
 struct Costs {
-    int64_t send_ns;      // a write to a socket or pipe
-    int64_t signal_ns;    // an eventfd, a condition, a semaphore, a futex wake
-    int64_t clock_ns;     // a clock read inside a polling loop
-    int64_t poll_ns;      // an empty poll or a yield
-    int64_t quantum_ns;   // a thread may owe this much at an act
-    double cpu_factor;    // cpu mode: virtual ns per ns of CPU
+    int64_t send_ns;     // a write to a socket or pipe
+    int64_t signal_ns;   // an eventfd, a condition, a semaphore, a futex wake
+    int64_t clock_ns;    // a clock read inside a polling loop
+    int64_t poll_ns;     // an empty poll or a yield
+    int64_t quantum_ns;  // a thread may owe this much at an act
+    double cpu_factor;   // cpu mode: virtual ns per ns of CPU
 };
 
 struct Counters {
-    std::atomic<uint64_t> releases, jumps, ready, timed, gpu, pay, spin, rechecks, proofs, failed_proofs, stat_reads, kernel_blocked,
-        dead, unmoved;
+    std::atomic<uint64_t> releases, jumps, ready, timed, gpu, pay, spin, rechecks, proofs, failed_proofs,
+        stat_reads, kernel_blocked, dead, unmoved;
     std::atomic<int64_t> proof_ns;
 };
 
@@ -99,8 +120,8 @@ struct Page {
     Costs costs;
     int64_t real_start_ns;
 
-    alignas(64) std::atomic<int64_t> v_ns;  // modelled, cpu: virtual time; changes in the coordinator only
-    std::atomic<int64_t> shift_ns;          // virtual = real + shift, while time is real and in wall mode
+    alignas(64) std::atomic<int64_t> v_ns;    // modelled, cpu: virtual time; changes in the coordinator only
+    std::atomic<int64_t> shift_ns;            // virtual = real + shift, while time is real and in wall mode
     std::atomic<int64_t> realtime_offset_ns;  // CLOCK_REALTIME minus virtual monotonic; meaningful once armed
     std::atomic<uint32_t> armed;
     std::atomic<uint32_t> failed;  // the group is being ended
@@ -110,7 +131,7 @@ struct Page {
     alignas(64) std::atomic<uint64_t> activity;
     std::atomic<int64_t> act_ns;  // local time of the latest act
     alignas(64) std::atomic<uint64_t> acts;
-    std::atomic<uint64_t> signals;  // raised before a signal is sent, and when a process ends
+    std::atomic<uint64_t> signals;            // raised before a signal is sent, and when a process ends
     alignas(64) std::atomic<uint32_t> kicks;  // futex of the coordinator
     std::atomic<uint32_t> coordinator_waits;
     std::atomic<int32_t> coordinator_pid;
@@ -118,8 +139,9 @@ struct Page {
     // Control
     alignas(64) std::atomic<uint32_t> command_arm;
     std::atomic<uint32_t> command_stop;
-    std::atomic<uint32_t> hold;           // V stands still
-    std::atomic<uint32_t> clients_wanted; // V stands still until so many clients have registered; 0: do not care
+    std::atomic<uint32_t> hold;  // V stands still
+    std::atomic<uint32_t>
+        clients_wanted;  // V stands still until so many clients have registered; 0: do not care
     std::atomic<uint32_t> clients_seen;
     std::atomic<uint32_t> roots;
     std::atomic<uint32_t> process_count;  // high-water marks
@@ -141,9 +163,25 @@ inline uint64_t mix_key(uint64_t parent, uint64_t index) {
 }
 
 inline const char* reason_name(Reason reason) {
-    static constexpr const char* names[] = {"nothing",   "sleep", "GPU completion", "modelled host cost", "its turn", "poll",   "epoll",
-                                            "read",      "condition variable", "semaphore", "futex", "mutex", "thread end", "child process",
-                                            "polling loop", "GIL", "shared word", "barrier", "timer"};
+    static constexpr const char* names[] = {"nothing",
+                                            "sleep",
+                                            "GPU completion",
+                                            "modelled host cost",
+                                            "its turn",
+                                            "poll",
+                                            "epoll",
+                                            "read",
+                                            "condition variable",
+                                            "semaphore",
+                                            "futex",
+                                            "mutex",
+                                            "thread end",
+                                            "child process",
+                                            "polling loop",
+                                            "GIL",
+                                            "shared word",
+                                            "barrier",
+                                            "timer"};
     return names[static_cast<uint32_t>(reason)];
 }
 

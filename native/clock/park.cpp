@@ -16,7 +16,9 @@ struct alignas(64) Bucket {
 
 Bucket buckets[bucket_count];
 
-Bucket& bucket_of(const void* address) { return buckets[mix_key(reinterpret_cast<uint64_t>(address) >> 2, 0) % bucket_count]; }
+Bucket& bucket_of(const void* address) {
+    return buckets[mix_key(reinterpret_cast<uint64_t>(address) >> 2, 0) % bucket_count];
+}
 
 // Held for a few instructions; private to the process and unknown to the clock.
 class Locked {
@@ -46,7 +48,8 @@ bool Parking::queue(const void* address, uint32_t bits, bool (*still_wanted)(voi
     granted_.store(0);
     Bucket& bucket = bucket_of(address);
     Locked locked(bucket);
-    // Raised before the check: a waker that changed the word earlier is seen by the check, a later one sees the count.
+    // Raised before the check: a waker that changed the word earlier is seen by the check, a later one sees
+    // the count.
     bucket.waiters.fetch_add(1);
     if (still_wanted != nullptr && !still_wanted(argument)) {
         bucket.waiters.fetch_sub(1);
@@ -59,7 +62,8 @@ bool Parking::queue(const void* address, uint32_t bits, bool (*still_wanted)(voi
 
 Parking::Result Parking::wait(Reason reason, int64_t deadline_ns, bool interruptible, int64_t real_limit_ns) {
     Inside inside;
-    begin_wait({interruptible ? Wait::signals : Wait::park, reason, deadline_ns, reinterpret_cast<uint64_t>(address_)});
+    begin_wait({interruptible ? Wait::signals : Wait::park, reason, deadline_ns,
+                reinterpret_cast<uint64_t>(address_)});
     // Granted between queue() and begin_wait(): nobody will wake us.
     if (granted_.load() != 0) withdraw();
     const Wake wake = park(interruptible, real_limit_ns);

@@ -1,7 +1,9 @@
-// Threads of one process that wait for each other, by address: what condition variables, private semaphores and futexes are made of here.
+// Threads of one process that wait for each other, by address: what condition variables, private semaphores
+// and futexes are made of here.
 //
-// A parked thread sleeps on its own slot, so the coordinator can release it at its deadline, a waker names exactly whom it wakes, and
-// no such thread needs a look at its state in the kernel. Waiters are served in the order in which they came.
+// A parked thread sleeps on its own slot, so the coordinator can release it at its deadline, a waker names
+// exactly whom it wakes, and no such thread needs a look at its state in the kernel. Waiters are served in
+// the order in which they came.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +16,8 @@ class Parking {
   public:
     enum class Result { woken, deadline, signal };
 
-    // Queues the calling thread for `address` if `still_wanted(argument)` holds; false: not queued. Nothing has blocked yet.
+    // Queues the calling thread for `address` if `still_wanted(argument)` holds; false: not queued. Nothing
+    // has blocked yet.
     bool queue(const void* address, uint32_t bits, bool (*still_wanted)(void*), void* argument);
     // Blocks until unparked or `deadline_ns`. `real_limit_ns`: see park().
     Result wait(Reason reason, int64_t deadline_ns, bool interruptible = false, int64_t real_limit_ns = -1);

@@ -1,13 +1,13 @@
 #include "registry.h"
 
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "file_wait.h"
 #include "local_time.h"
@@ -22,8 +22,12 @@ constexpr int exit_code_group_ended = 87;
 
 pthread_key_t leave_key;
 
-pid_t own_tid() { return static_cast<pid_t>(raw_syscall(SYS_gettid)); }
-pid_t own_pid() { return static_cast<pid_t>(raw_syscall(SYS_getpid)); }
+pid_t own_tid() {
+    return static_cast<pid_t>(raw_syscall(SYS_gettid));
+}
+pid_t own_pid() {
+    return static_cast<pid_t>(raw_syscall(SYS_getpid));
+}
 
 void raise_mark(std::atomic<uint32_t>& mark, uint32_t to) {
     uint32_t seen = mark.load();
@@ -36,7 +40,8 @@ Slot& take_slot(State state, Process& process, uint64_t key) {
         Slot& slot = page->slots[i];
         State expected = State::free;
         if (slot.state.load(std::memory_order_relaxed) != State::free) continue;
-        // Counted before it can be seen, and claimed as "exiting" until it is filled: that state is counted and never released.
+        // Counted before it can be seen, and claimed as "exiting" until it is filled: that state is counted
+        // and never released.
         page->running.fetch_add(1);
         if (!slot.state.compare_exchange_strong(expected, State::exiting)) {
             page->running.fetch_sub(1);
@@ -81,10 +86,14 @@ Process& take_process() {
     fail_session("more than 1024 processes in one session");
 }
 
-uint64_t next_child_key() { return mix_key(self.slot->key.load(), self.slot->children.fetch_add(1)); }
+uint64_t next_child_key() {
+    return mix_key(self.slot->key.load(), self.slot->children.fetch_add(1));
+}
 
 // In serial mode whatever starts waits for its turn like whatever wakes.
-State first_state() { return serial() ? State::ready : State::run; }
+State first_state() {
+    return serial() ? State::ready : State::run;
+}
 
 void take_over(Slot& slot) {
     self.slot = &slot;
@@ -114,7 +123,8 @@ Slot* slot_of_old_image() {
             mine = &slot;
         } else {
             State seen = state;
-            if (slot.state.compare_exchange_strong(seen, State::free) && (seen == State::run || seen == State::exiting)) {
+            if (slot.state.compare_exchange_strong(seen, State::free) &&
+                (seen == State::run || seen == State::exiting)) {
                 page->running.fetch_sub(1);
             }
             page->activity.fetch_add(1);
@@ -129,7 +139,8 @@ Slot* slot_announced_by_parent() {
     for (uint32_t i = 0; i < page->process_count.load(); ++i) {
         Process& process = page->processes[i];
         int32_t nobody = 0;
-        if (process.used.load() == 0 || process.parent_pid.load() != parent || process.attached.load() != 0) continue;
+        if (process.used.load() == 0 || process.parent_pid.load() != parent || process.attached.load() != 0)
+            continue;
         if (!process.pid.compare_exchange_strong(nobody, own_pid())) continue;
         for (uint32_t k = 0; k < page->slot_count.load(); ++k) {
             Slot& slot = page->slots[k];
@@ -166,7 +177,8 @@ void join_group() {
     self.process->pid.store(own_pid());
     enter();
     if (serial() && slot->state.load() == State::run) {
-        // An event of its own: the new image goes on in its place in the order, not when its libraries happen to be loaded.
+        // An event of its own: the new image goes on in its place in the order, not when its libraries happen
+        // to be loaded.
         sleep_until(now_ns(), Reason::turn);
     } else if (slot->state.load() != State::run) {
         wait_for_first_turn();
@@ -175,8 +187,9 @@ void join_group() {
 
 thread_local Slot* announced_child __attribute__((tls_model("initial-exec"))) = nullptr;
 
-// Registered before other libraries' handlers, so this runs last before the fork: theirs may wait for other threads (OpenBLAS ends its
-// own), which could not run while a child that does not exist yet counts as running.
+// Registered before other libraries' handlers, so this runs last before the fork: theirs may wait for other
+// threads (OpenBLAS ends its own), which could not run while a child that does not exist yet counts as
+// running.
 void before_fork() {
     if (page != nullptr && self.slot != nullptr) announced_child = announce_process();
 }
@@ -224,9 +237,13 @@ void attach_session() {
     join_group();
 }
 
-Slot* announce_thread() { return &take_slot(first_state(), *self.process, next_child_key()); }
+Slot* announce_thread() {
+    return &take_slot(first_state(), *self.process, next_child_key());
+}
 
-Slot* announce_process() { return &take_slot(State::run, take_process(), next_child_key()); }
+Slot* announce_process() {
+    return &take_slot(State::run, take_process(), next_child_key());
+}
 
 void adopt_thread(Slot& slot) {
     take_over(slot);
@@ -285,6 +302,10 @@ void leave_process() {
     self.process->orderly.store(1);
     page->acts.fetch_add(1);
     page->signals.fetch_add(1);
+}
+
+void set_may_vanish(bool may_vanish) {
+    if (page != nullptr && self.process != nullptr) self.process->orderly.store(may_vanish ? 1 : 0);
 }
 
 void mark_orderly(pid_t pid) {

@@ -12,7 +12,8 @@ thread_local ThreadState self __attribute__((tls_model("initial-exec"))) = {};
 
 namespace {
 
-// The count rises before the state says so: the coordinator must never see a running thread that is not counted.
+// The count rises before the state says so: the coordinator must never see a running thread that is not
+// counted.
 bool take_place(Slot& slot, State from) {
     page->running.fetch_add(1);
     if (slot.state.compare_exchange_strong(from, State::run)) {
@@ -53,7 +54,8 @@ bool get_place_back(Slot& slot) {
     return true;
 }
 
-// How long a parked thread may sleep before it has to end its wait itself: the coordinator does that once time is virtual.
+// How long a parked thread may sleep before it has to end its wait itself: the coordinator does that once
+// time is virtual.
 int64_t real_time_left_ns(int64_t deadline_ns, int64_t give_up_ns) {
     if (give_up_ns != no_deadline) return give_up_ns - real_clock_ns(CLOCK_MONOTONIC);
     if (armed() || deadline_ns == no_deadline) return no_deadline;
@@ -96,7 +98,9 @@ void begin_wait(const WaitFor& wait) {
     }
 }
 
-bool withdraw() { return take_place(*self.slot, State::block); }
+bool withdraw() {
+    return take_place(*self.slot, State::block);
+}
 
 Wake end_wait() {
     Slot& slot = *self.slot;
@@ -109,7 +113,8 @@ Wake end_wait() {
         } else if (serial()) {
             if (!queue_for_turn(slot, State::block)) continue;
             wait_for_turn(slot);
-            // What woke us was an act; nothing that we do may seem earlier. Read when it is our turn: before, others may still act.
+            // What woke us was an act; nothing that we do may seem earlier. Read when it is our turn: before,
+            // others may still act.
             raise_to(slot.local_ns, page->act_ns.load());
         } else {
             take_place(slot, State::block);
@@ -123,7 +128,8 @@ Wake end_wait() {
 Wake park(bool interruptible, int64_t real_limit_ns) {
     Slot& slot = *self.slot;
     const int saved_errno = errno;
-    const int64_t give_up_ns = real_limit_ns < 0 ? no_deadline : real_clock_ns(CLOCK_MONOTONIC) + real_limit_ns;
+    const int64_t give_up_ns =
+        real_limit_ns < 0 ? no_deadline : real_clock_ns(CLOCK_MONOTONIC) + real_limit_ns;
     for (;;) {
         const uint32_t word = slot.word.load();
         if (slot.state.load() == State::run) break;

@@ -1,9 +1,9 @@
 // A thread's place in the running count: how it gives the place up to wait and how it gets it back.
 #pragma once
 
-#include <cstdint>
-
 #include <poll.h>
+
+#include <cstdint>
 
 #include "page.h"
 
@@ -11,14 +11,15 @@ namespace revati::clock {
 
 enum class Wake { woken, deadline, signal };
 
-// What a thread keeps to itself. Plain data: it must be usable before constructors and inside signal handlers.
+// What a thread keeps to itself. Plain data: it must be usable before constructors and inside signal
+// handlers.
 struct ThreadState {
     Slot* slot;
     Process* process;
-    int depth;             // > 0: inside the library; interposers pass straight through
-    uint32_t signals;      // private signals taken
-    int64_t cpu_mark_ns;   // cpu mode: CPU time already accounted for
-    uint32_t streak;       // looks without progress, see spin.h
+    int depth;            // > 0: inside the library; interposers pass straight through
+    uint32_t signals;     // private signals taken
+    int64_t cpu_mark_ns;  // cpu mode: CPU time already accounted for
+    uint32_t streak;      // looks without progress, see spin.h
     int64_t backoff_ns;
     int watched_count;
     pollfd watched[16];
@@ -27,12 +28,20 @@ struct ThreadState {
 extern Page* page;  // null: inert
 extern thread_local ThreadState self __attribute__((tls_model("initial-exec")));
 
-inline bool armed() { return page->armed.load(std::memory_order_acquire) != 0; }
-inline bool serial() { return page->serial != 0 && armed(); }
+inline bool armed() {
+    return page->armed.load(std::memory_order_acquire) != 0;
+}
+inline bool serial() {
+    return page->serial != 0 && armed();
+}
 
 // The calling thread takes part and is not already inside the library.
-inline bool taking_part() { return page != nullptr && self.slot != nullptr && self.depth == 0; }
-inline bool in_virtual_time() { return taking_part() && armed(); }
+inline bool taking_part() {
+    return page != nullptr && self.slot != nullptr && self.depth == 0;
+}
+inline bool in_virtual_time() {
+    return taking_part() && armed();
+}
 
 class Inside {
   public:
@@ -44,7 +53,8 @@ class Inside {
 
 void kick_coordinator();
 
-// A thread that woke inside a call which is not wrapped runs without a place: every interposer gives it one first.
+// A thread that woke inside a call which is not wrapped runs without a place: every interposer gives it one
+// first.
 void regain_place();
 inline void enter() {
     if (self.slot->state.load(std::memory_order_relaxed) == State::kernel) regain_place();
@@ -63,8 +73,8 @@ struct WaitFor {
 void begin_wait(const WaitFor& wait);
 // For waits that the kernel ends: gets the place back, in serial mode when it is this thread's turn.
 Wake end_wait();
-// For Wait::park: sleeps until granted or released; if `interruptible`, also until the program handles a signal. `real_limit_ns` >= 0
-// ends the wait after that much real time, too.
+// For Wait::park: sleeps until granted or released; if `interruptible`, also until the program handles a
+// signal. `real_limit_ns` >= 0 ends the wait after that much real time, too.
 Wake park(bool interruptible = false, int64_t real_limit_ns = -1);
 // After begin_wait(): whoever wakes us may have come before. True: the wait is over.
 bool withdraw();

@@ -20,9 +20,12 @@ constexpr int64_t longest_clock_backoff_ns = 50'000;  // a loop on the clock ove
 uint32_t patience(Look look) {
     switch (look) {
         case Look::clock:
-        case Look::device: return 2'000;
-        case Look::files: return 16;
-        case Look::yield: return 3;
+        case Look::device:
+            return 2'000;
+        case Look::files:
+            return 16;
+        case Look::yield:
+            return 3;
     }
     return 0;
 }
@@ -45,7 +48,8 @@ void spin_watch(const pollfd* files, int count) {
     for (int i = 0; i < count; ++i) {
         const pollfd& file = files[i];
         pollfd* const end = self.watched + self.watched_count;
-        pollfd* const known = std::find_if(self.watched, end, [&](const pollfd& w) { return w.fd == file.fd; });
+        pollfd* const known =
+            std::find_if(self.watched, end, [&](const pollfd& w) { return w.fd == file.fd; });
         if (known != end) {
             known->events = static_cast<short>(known->events | file.events);
         } else if (file.fd >= 0 && end != std::end(self.watched)) {
@@ -78,8 +82,11 @@ void spin_look(Look look) {
         pollfd files[std::size(self.watched)];
         const int count = self.watched_count;
         std::memcpy(files, self.watched, sizeof(pollfd) * static_cast<size_t>(count));
-        // A descriptor that stays readable while nobody reads it must not keep the loop from waiting: forget it.
-        if (wait_files(files, count, {Wait::files, Reason::spin, deadline_ns, 0, host_rank, true}, nullptr) > 0) self.watched_count = 0;
+        // A descriptor that stays readable while nobody reads it must not keep the loop from waiting: forget
+        // it.
+        if (wait_files(files, count, {Wait::files, Reason::spin, deadline_ns, 0, host_rank, true}, nullptr) >
+            0)
+            self.watched_count = 0;
     }
     forget_cpu();
     errno = saved_errno;

@@ -1,7 +1,9 @@
-// Loops that look without end: empty polls, yields, clock reads. In virtual time such a loop must wait, or nothing moves.
+// Loops that look without end: empty polls, yields, clock reads. In virtual time such a loop must wait, or
+// nothing moves.
 //
-// After a streak of looks without progress the thread blocks on everything that it looked at, with a deadline that backs off. A loop that
-// watches memory has nothing to block on: the coordinator lets every spinner look again at the same virtual time before it moves on.
+// After a streak of looks without progress the thread blocks on everything that it looked at, with a deadline
+// that backs off. A loop that watches memory has nothing to block on: the coordinator lets every spinner look
+// again at the same virtual time before it moves on.
 #pragma once
 
 #include <poll.h>

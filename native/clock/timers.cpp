@@ -1,10 +1,10 @@
 #include "timers.h"
 
-#include <algorithm>
-
 #include <pthread.h>
 #include <signal.h>
 #include <sys/timerfd.h>
+
+#include <algorithm>
 
 #include "local_time.h"
 #include "park.h"
@@ -62,7 +62,8 @@ int64_t fire_due(uint32_t& seen) {
             if (!timer.used || timer.setting.deadline_ns == 0) continue;
             if (timer.setting.deadline_ns <= now) {
                 due[due_count++] = timer;
-                timer.setting.deadline_ns = timer.setting.interval_ns > 0 ? timer.setting.deadline_ns + timer.setting.interval_ns : 0;
+                timer.setting.deadline_ns =
+                    timer.setting.interval_ns > 0 ? timer.setting.deadline_ns + timer.setting.interval_ns : 0;
             }
             if (timer.setting.deadline_ns != 0) next_ns = std::min(next_ns, timer.setting.deadline_ns);
         }
@@ -71,7 +72,9 @@ int64_t fire_due(uint32_t& seen) {
     return next_ns;
 }
 
-bool unchanged(void* seen) { return __atomic_load_n(&changes, __ATOMIC_SEQ_CST) == *static_cast<uint32_t*>(seen); }
+bool unchanged(void* seen) {
+    return __atomic_load_n(&changes, __ATOMIC_SEQ_CST) == *static_cast<uint32_t*>(seen);
+}
 
 void* run_helper(void*) {
     sigset_t all;
@@ -99,7 +102,8 @@ TimerSetting set_timer(int key, const TimerSetting& setting) {
     {
         Locked locked;
         Timer* timer = find(key);
-        if (timer == nullptr) timer = std::find_if(timers, timers + max_timers, [](const Timer& t) { return !t.used; });
+        if (timer == nullptr)
+            timer = std::find_if(timers, timers + max_timers, [](const Timer& t) { return !t.used; });
         if (timer == timers + max_timers) return before;
         if (timer->used) before = timer->setting;
         *timer = {key, true, setting};

@@ -1,4 +1,5 @@
-// Timers that the kernel would fire in real time: timerfd, setitimer, alarm. A helper thread per process fires them in virtual time.
+// Timers that the kernel would fire in real time: timerfd, setitimer, alarm. A helper thread per process
+// fires them in virtual time.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,11 @@
 #include "tsc.h"
 
+#include <link.h>
+#include <sys/mman.h>
+
 #include <atomic>
 #include <cstdint>
 #include <cstring>
-
-#include <link.h>
-#include <sys/mman.h>
 
 namespace revati::clock {
 namespace {
@@ -23,9 +23,12 @@ void patch_code(unsigned char* begin, unsigned char* end) {
     const size_t bytes = reinterpret_cast<uintptr_t>(end) - first;
     bool writable = false;
     for (unsigned char* at = begin; at + sizeof reads_counter <= end; ++at) {
-        at = static_cast<unsigned char*>(memmem(at, static_cast<size_t>(end - at), reads_counter, sizeof reads_counter));
+        at = static_cast<unsigned char*>(
+            memmem(at, static_cast<size_t>(end - at), reads_counter, sizeof reads_counter));
         if (at == nullptr) break;
-        if (!writable && mprotect(reinterpret_cast<void*>(first), bytes, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) return;
+        if (!writable &&
+            mprotect(reinterpret_cast<void*>(first), bytes, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+            return;
         writable = true;
         memcpy(at, reads_zero, sizeof reads_zero);
     }
@@ -35,7 +38,7 @@ void patch_code(unsigned char* begin, unsigned char* end) {
 int patch_library(dl_phdr_info* info, size_t, void*) {
     if (info->dlpi_name == nullptr || strstr(info->dlpi_name, "libzmq") == nullptr) return 0;
     for (int i = 0; i < info->dlpi_phnum; ++i) {
-        const ElfW(Phdr)& header = info->dlpi_phdr[i];
+        const ElfW(Phdr) & header = info->dlpi_phdr[i];
         if (header.p_type != PT_LOAD || (header.p_flags & PF_X) == 0) continue;
         auto* begin = reinterpret_cast<unsigned char*>(info->dlpi_addr + header.p_vaddr);
         patch_code(begin, begin + header.p_memsz);

@@ -1,5 +1,11 @@
 #include "coordinator.h"
 
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <climits>
@@ -7,12 +13,6 @@
 #include <cstdlib>
 #include <tuple>
 #include <utility>
-
-#include <sched.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "../file_wait.h"
 #include "../raw.h"
@@ -24,7 +24,8 @@ namespace {
 constexpr int64_t us = 1'000;
 constexpr int64_t ms = 1'000'000;
 constexpr int64_t housekeeping_every_ns = 20 * ms;
-// A thread that is counted and asleep this long is in a call that is not wrapped. Only a rate limit: the finding itself is proven.
+// A thread that is counted and asleep this long is in a call that is not wrapped. Only a rate limit: the
+// finding itself is proven.
 constexpr int64_t unknown_call_look_ns = 500 * us;
 constexpr int unknown_call_looks = 2;
 
@@ -34,7 +35,9 @@ int64_t real_ns(clockid_t clock = CLOCK_MONOTONIC) {
     return to_ns(t);
 }
 
-int64_t round_up_to_second(int64_t ns) { return (ns + ns_per_s - 1) / ns_per_s * ns_per_s; }
+int64_t round_up_to_second(int64_t ns) {
+    return (ns + ns_per_s - 1) / ns_per_s * ns_per_s;
+}
 
 }  // namespace
 
@@ -63,7 +66,8 @@ int Coordinator::run() {
     return exit_code_;
 }
 
-// Both clocks start virtual time at a whole second: then doubles made of them have the same last bits in every run.
+// Both clocks start virtual time at a whole second: then doubles made of them have the same last bits in
+// every run.
 void Coordinator::arm() {
     const int64_t virtual_ns = round_up_to_second(real_ns() + page_.shift_ns.load());
     const int64_t realtime_ns = round_up_to_second(real_ns(CLOCK_REALTIME));
@@ -79,7 +83,8 @@ void Coordinator::arm() {
         if (slot.state.load() != State::block || slot.deadline_ns.load() == no_deadline) continue;
         slot.word.fetch_add(1);
         futex_wake(&slot.word, INT_MAX);
-        if (slot.wait.load() == Wait::files) raw_syscall(SYS_tgkill, slot.pid.load(), slot.tid.load(), private_signal());
+        if (slot.wait.load() == Wait::files)
+            raw_syscall(SYS_tgkill, slot.pid.load(), slot.tid.load(), private_signal());
     }
 }
 
@@ -130,13 +135,17 @@ bool Coordinator::quiescent() {
     return proven;
 }
 
-// Threads that could run come first, in the order in which the decisions made them ready; then the earliest deadline. Ties go by rank and
-// by key: nothing here depends on real time, on process ids or on slot numbers.
+// Threads that could run come first, in the order in which the decisions made them ready; then the earliest
+// deadline. Ties go by rank and by key: nothing here depends on real time, on process ids or on slot numbers.
 Coordinator::Candidate Coordinator::next_event() {
     Candidate best;
-    const auto order = [](const Slot& s) { return std::tuple(s.ready_epoch.load(std::memory_order_relaxed), s.key.load(std::memory_order_relaxed)); };
+    const auto order = [](const Slot& s) {
+        return std::tuple(s.ready_epoch.load(std::memory_order_relaxed),
+                          s.key.load(std::memory_order_relaxed));
+    };
     const auto moment = [](const Slot& s) {
-        return std::tuple(s.deadline_ns.load(std::memory_order_relaxed), s.rank.load(std::memory_order_relaxed), s.key.load(std::memory_order_relaxed));
+        return std::tuple(s.deadline_ns.load(std::memory_order_relaxed),
+                          s.rank.load(std::memory_order_relaxed), s.key.load(std::memory_order_relaxed));
     };
     const uint32_t count = page_.slot_count.load();
     for (uint32_t i = 0; i < count; ++i) {
@@ -158,7 +167,9 @@ Slot* Coordinator::spinner_to_recheck() {
     const uint32_t count = page_.slot_count.load();
     for (uint32_t i = 0; i < count; ++i) {
         Slot& slot = page_.slots[i];
-        if (slot.state.load() != State::block || slot.spinner.load() == 0 || slot.checked_epoch.load() >= productive_epoch_) continue;
+        if (slot.state.load() != State::block || slot.spinner.load() == 0 ||
+            slot.checked_epoch.load() >= productive_epoch_)
+            continue;
         if (best == nullptr || slot.key.load() < best->key.load()) best = &slot;
     }
     return best;
@@ -167,8 +178,9 @@ Slot* Coordinator::spinner_to_recheck() {
 // A spinner that looked and spins again has changed nothing; every other release may have.
 void Coordinator::note_productive_release() {
     const uint64_t epoch = page_.epoch.load();
-    const bool in_vain = rechecked_ != nullptr && rechecked_->state.load() == State::block && rechecked_->spinner.load() != 0 &&
-                         rechecked_->checked_epoch.load() == epoch && page_.acts.load() == acts_at_recheck_;
+    const bool in_vain = rechecked_ != nullptr && rechecked_->state.load() == State::block &&
+                         rechecked_->spinner.load() != 0 && rechecked_->checked_epoch.load() == epoch &&
+                         page_.acts.load() == acts_at_recheck_;
     if (!in_vain && epoch > productive_epoch_) productive_epoch_ = epoch;
     if (in_vain && productive_epoch_ > epoch) productive_epoch_ = epoch;
     rechecked_ = nullptr;
@@ -178,7 +190,8 @@ void Coordinator::release(Slot& slot, State from) {
     const int64_t deadline_ns = slot.deadline_ns.load();
     const bool timed = from == State::block;
     if (timed && &slot != rechecked_ && deadline_ns > page_.v_ns.load()) {
-        if (page_.mode == Mode::wall) page_.shift_ns.fetch_add(std::max(int64_t{0}, deadline_ns - real_ns() - page_.shift_ns.load()));
+        if (page_.mode == Mode::wall)
+            page_.shift_ns.fetch_add(std::max(int64_t{0}, deadline_ns - real_ns() - page_.shift_ns.load()));
         page_.v_ns.store(deadline_ns);
         page_.counters.jumps.fetch_add(1, std::memory_order_relaxed);
     }
@@ -201,9 +214,10 @@ void Coordinator::release(Slot& slot, State from) {
 
 // Two runs of one program must give the same trace, process ids aside.
 void Coordinator::trace(const Slot& slot, State from) const {
-    fprintf(trace_, "%lu %ld %016lx %s %s ahead=%ld %d/%d\n", page_.epoch.load(), page_.v_ns.load() - monotonic_origin_ns, slot.key.load(),
-            from == State::ready ? "ready" : "timed", reason_name(slot.reason.load()), slot.local_ns.load() - page_.v_ns.load(),
-            slot.pid.load(), slot.tid.load());
+    fprintf(trace_, "%lu %ld %016lx %s %s ahead=%ld %d/%d\n", page_.epoch.load(),
+            page_.v_ns.load() - monotonic_origin_ns, slot.key.load(),
+            from == State::ready ? "ready" : "timed", reason_name(slot.reason.load()),
+            slot.local_ns.load() - page_.v_ns.load(), slot.pid.load(), slot.tid.load());
 }
 
 // In wall mode time also passes while threads run, and deadlines come due without a jump.
@@ -269,8 +283,8 @@ void Coordinator::mark_unknown_calls() {
     }
 }
 
-// True while threads are about to end: they count as running until the kernel has forgotten them, because whoever waits for their end is
-// woken only then.
+// True while threads are about to end: they count as running until the kernel has forgotten them, because
+// whoever waits for their end is woken only then.
 bool Coordinator::free_exited() {
     bool some_left = false;
     const uint32_t count = page_.slot_count.load();
@@ -313,20 +327,24 @@ void Coordinator::check_process(Process& process, uint32_t index) {
     const uint32_t count = page_.slot_count.load();
     for (uint32_t i = 0; i < count && !gone; ++i) {
         const Slot& slot = page_.slots[i];
-        if (slot.state.load() == State::free || slot.process.load() != index || slot.tid.load() != pid) continue;
+        if (slot.state.load() == State::free || slot.process.load() != index || slot.tid.load() != pid)
+            continue;
         gone = proof_.look_at(i) == Proof::Look::gone;
         // A main thread may end before the others do; then the process is not gone.
         for (uint32_t k = 0; k < count && gone; ++k) {
             const Slot& other = page_.slots[k];
-            const bool lives = k != i && other.state.load() != State::free && other.process.load() == index && other.tid.load() != 0;
+            const bool lives = k != i && other.state.load() != State::free && other.process.load() == index &&
+                               other.tid.load() != 0;
             if (lives && proof_.look_at(k) != Proof::Look::gone) gone = false;
         }
     }
     if (!gone) return;
     const int32_t parent = process.parent_pid.load();
-    const bool by_accident = process.attached.load() != 0 && process.orderly.load() == 0 && kill(parent, 0) == 0;
+    const bool by_accident =
+        process.attached.load() != 0 && process.orderly.load() == 0 && kill(parent, 0) == 0;
     for (uint32_t i = 0; i < count; ++i) {
-        if (page_.slots[i].state.load() != State::free && page_.slots[i].process.load() == index) free_slot(i);
+        if (page_.slots[i].state.load() != State::free && page_.slots[i].process.load() == index)
+            free_slot(i);
     }
     process.client.store(0);
     process.pid.store(0);
@@ -349,7 +367,8 @@ void Coordinator::check_stuck() {
     if (page_.running.load() > 0) {
         if (quiet_ns < limits_.busy_ns || warned_busy_) return;
         warned_busy_ = true;
-        fprintf(stderr, "revati clock: one thread has been running for %lld s while all others wait:\n", static_cast<long long>(quiet_ns / ns_per_s));
+        fprintf(stderr, "revati clock: one thread has been running for %lld s while all others wait:\n",
+                static_cast<long long>(quiet_ns / ns_per_s));
         explain(page_, stderr);
         return;
     }

@@ -1,4 +1,5 @@
-// The host's coordinator: when nobody can run, releases exactly one thread and moves virtual time to that thread's deadline.
+// The host's coordinator: when nobody can run, releases exactly one thread and moves virtual time to that
+// thread's deadline.
 #pragma once
 
 #include <cstdio>
@@ -10,9 +11,9 @@
 namespace revati::clock {
 
 struct WatchdogLimits {
-    int64_t stuck_ns = 60 * ns_per_s;            // real time without anything to release
-    int64_t busy_ns = 300 * ns_per_s;            // real time in which one thread runs and nothing else moves: a warning
-    int64_t no_act_ns = 24 * 3600 * ns_per_s;    // virtual time in which nobody acts
+    int64_t stuck_ns = 60 * ns_per_s;  // real time without anything to release
+    int64_t busy_ns = 300 * ns_per_s;  // real time in which one thread runs and nothing else moves: a warning
+    int64_t no_act_ns = 24 * 3600 * ns_per_s;  // virtual time in which nobody acts
 };
 
 class Coordinator {

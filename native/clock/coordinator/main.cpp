@@ -1,15 +1,15 @@
 // revati-clockd: serves a session's clock, and controls one that is being served.
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
 
 #include "../raw.h"
 #include "coordinator.h"
@@ -21,12 +21,17 @@ namespace {
 
 constexpr const char* usage =
     "usage: revati-clockd COMMAND --session DIR [OPTION...]\n"
-    "  serve      run the session's clock; prints \"ready\" when programs may start. Time stays real until armed.\n"
+    "  serve      run the session's clock; prints \"ready\" when programs may start. Time stays real until "
+    "armed.\n"
     "               --mode modelled|cpu|wall   (default modelled)\n"
-    "               --parallel                 modelled: threads of one moment run at the same time; faster, not reproducible\n"
-    "               --clients N                virtual time stands still while fewer than N clients have come, and after the last left\n"
-    "               --cost NAME=VALUE          send_ns, signal_ns, clock_ns, poll_ns, quantum_ns, cpu_factor\n"
-    "               --stuck-after SECONDS      real time without anything to do until the group is ended (default 60)\n"
+    "               --parallel                 modelled: threads of one moment run at the same time; faster, "
+    "not reproducible\n"
+    "               --clients N                virtual time stands still while fewer than N clients have "
+    "come, and after the last left\n"
+    "               --cost NAME=VALUE          send_ns, signal_ns, clock_ns, poll_ns, quantum_ns, "
+    "cpu_factor\n"
+    "               --stuck-after SECONDS      real time without anything to do until the group is ended "
+    "(default 60)\n"
     "               --arm                      virtual from the start\n"
     "  arm        make time virtual; returns when it is\n"
     "  hold       let virtual time stand still\n"
@@ -79,7 +84,8 @@ Arguments parse(int count, char** words) {
             arguments.clients_given = true;
         } else if (word == "--cost") {
             const std::string assignment = value();
-            if (!set_cost(arguments.options.costs, assignment)) fail_usage("cannot read the cost " + assignment);
+            if (!set_cost(arguments.options.costs, assignment))
+                fail_usage("cannot read the cost " + assignment);
         } else if (word == "--stuck-after") {
             arguments.limits.stuck_ns = strtoll(value().c_str(), nullptr, 10) * ns_per_s;
         } else if (word == "--arm") {

@@ -1,17 +1,17 @@
 #include "proof.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 namespace revati::clock {
 
-// A thread that sleeps on its own slot is woken by nobody but us. All others are woken by acts, and whoever acts says so first; so a
-// thread found asleep stays asleep until the counter that covers it moves. Threads inside calls that are not wrapped have no such
-// counter: they are looked at twice, every time.
+// A thread that sleeps on its own slot is woken by nobody but us. All others are woken by acts, and whoever
+// acts says so first; so a thread found asleep stays asleep until the counter that covers it moves. Threads
+// inside calls that are not wrapped have no such counter: they are looked at twice, every time.
 bool Proof::quiescent() {
     const uint64_t activity = page_.activity.load();
     const uint64_t acts = page_.acts.load();
@@ -34,7 +34,8 @@ bool Proof::quiescent() {
             if (slot.seq.load() == now.seq) proven_[i] = now;
         }
     }
-    if (page_.activity.load() != activity || page_.acts.load() != acts || page_.running.load() != 0) return false;
+    if (page_.activity.load() != activity || page_.acts.load() != acts || page_.running.load() != 0)
+        return false;
     signals_ = signals;
     return true;
 }
@@ -43,10 +44,14 @@ bool Proof::is_covered(uint32_t index, State state, const Proven& now, bool sign
     if (state == State::kernel) return false;
     const Proven& before = proven_[index];
     switch (page_.slots[index].wait.load()) {
-        case Wait::park: return true;
-        case Wait::signals: return !signals_sent;
-        case Wait::process: return before.seq == now.seq && before.wakes == now.wakes;
-        default: return before.seq == now.seq && before.acts == now.acts;
+        case Wait::park:
+            return true;
+        case Wait::signals:
+            return !signals_sent;
+        case Wait::process:
+            return before.seq == now.seq && before.wakes == now.wakes;
+        default:
+            return before.seq == now.seq && before.acts == now.acts;
     }
 }
 
@@ -79,11 +84,14 @@ Proof::Look Proof::look_at(uint32_t index) {
         case 'S':
         case 'T':
         case 't':
-        case 'I': return Look::asleep;
+        case 'I':
+            return Look::asleep;
         case 'Z':
         case 'X':
-        case 'x': return Look::gone;
-        default: return Look::busy;
+        case 'x':
+            return Look::gone;
+        default:
+            return Look::busy;
     }
 }
 

@@ -14,7 +14,8 @@ class Proof {
 
     explicit Proof(Page& page) : page_(page) { files_.fill({-1, 0, 0}); }
 
-    // True: no thread can run before the coordinator or the outside world does something. Nobody may be counted as running.
+    // True: no thread can run before the coordinator or the outside world does something. Nobody may be
+    // counted as running.
     bool quiescent();
     // The kernel's state of one thread.
     Look look_at(uint32_t index);

@@ -1,14 +1,14 @@
 #include "session_page.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "../raw.h"
 
@@ -35,7 +35,9 @@ int64_t read_clock(clockid_t clock) {
 
 }  // namespace
 
-std::string page_path(const std::string& session) { return session + "/clock"; }
+std::string page_path(const std::string& session) {
+    return session + "/clock";
+}
 
 Page* create_page(const std::string& session, const SessionOptions& options) {
     const std::string path = page_path(session);
@@ -65,8 +67,11 @@ Page* open_page(const std::string& session) {
 }
 
 bool set_cost(Costs& costs, const std::string& assignment) {
-    const std::map<std::string, int64_t*> fields = {{"send_ns", &costs.send_ns}, {"signal_ns", &costs.signal_ns}, {"clock_ns", &costs.clock_ns},
-                                                    {"poll_ns", &costs.poll_ns}, {"quantum_ns", &costs.quantum_ns}};
+    const std::map<std::string, int64_t*> fields = {{"send_ns", &costs.send_ns},
+                                                    {"signal_ns", &costs.signal_ns},
+                                                    {"clock_ns", &costs.clock_ns},
+                                                    {"poll_ns", &costs.poll_ns},
+                                                    {"quantum_ns", &costs.quantum_ns}};
     const size_t equals = assignment.find('=');
     if (equals == std::string::npos) return false;
     const std::string name = assignment.substr(0, equals);

@@ -1,13 +1,13 @@
 #include "watchdog.h"
 
-#include <cinttypes>
-#include <cstring>
-
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cinttypes>
+#include <cstring>
 
 namespace revati::clock {
 namespace {
@@ -26,33 +26,38 @@ std::string read_line(const std::string& path) {
 }
 
 const char* state_name(State state) {
-    static constexpr const char* names[] = {"free", "running", "waits", "ready", "in an unknown call", "ends"};
+    static constexpr const char* names[] = {"free", "running", "waits", "ready", "in an unknown call",
+                                            "ends"};
     return names[static_cast<uint32_t>(state)];
 }
 
 std::string thread_path(const Slot& slot, const char* file) {
-    return "/proc/" + std::to_string(slot.pid.load()) + "/task/" + std::to_string(slot.tid.load()) + "/" + file;
+    return "/proc/" + std::to_string(slot.pid.load()) + "/task/" + std::to_string(slot.tid.load()) + "/" +
+           file;
 }
 
 }  // namespace
 
 void explain(const Page& page, FILE* out) {
-    fprintf(out, "virtual time %.9f s, %d running, %" PRIu64 " releases\n", static_cast<double>(page.v_ns.load() - monotonic_origin_ns) * 1e-9,
-            page.running.load(), page.epoch.load());
+    fprintf(out, "virtual time %.9f s, %d running, %" PRIu64 " releases\n",
+            static_cast<double>(page.v_ns.load() - monotonic_origin_ns) * 1e-9, page.running.load(),
+            page.epoch.load());
     for (uint32_t i = 0; i < page.slot_count.load(); ++i) {
         const Slot& slot = page.slots[i];
         const State state = slot.state.load();
         if (state == State::free) continue;
         fprintf(out, "  %d/%d %s [%s]: %s", slot.pid.load(), slot.tid.load(),
-                read_line("/proc/" + std::to_string(slot.pid.load()) + "/comm").c_str(), read_line(thread_path(slot, "comm")).c_str(),
-                state_name(state));
+                read_line("/proc/" + std::to_string(slot.pid.load()) + "/comm").c_str(),
+                read_line(thread_path(slot, "comm")).c_str(), state_name(state));
         if (state == State::block || state == State::ready) {
             fprintf(out, " for %s", reason_name(slot.reason.load()));
             if (slot.object.load() != 0) fprintf(out, " 0x%" PRIx64, slot.object.load());
             const int64_t deadline_ns = slot.deadline_ns.load();
-            if (deadline_ns != no_deadline) fprintf(out, " until %.9f s", static_cast<double>(deadline_ns - monotonic_origin_ns) * 1e-9);
+            if (deadline_ns != no_deadline)
+                fprintf(out, " until %.9f s", static_cast<double>(deadline_ns - monotonic_origin_ns) * 1e-9);
         }
-        if (state == State::kernel || state == State::run) fprintf(out, " (kernel: %s)", read_line(thread_path(slot, "wchan")).c_str());
+        if (state == State::kernel || state == State::run)
+            fprintf(out, " (kernel: %s)", read_line(thread_path(slot, "wchan")).c_str());
         fputc('\n', out);
     }
 }
@@ -77,7 +82,8 @@ void print_status(const Page& page, FILE* out) {
     timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     const int64_t real_ns = static_cast<int64_t>(t.tv_sec) * ns_per_s + t.tv_nsec;
-    const int64_t v_ns = page.armed.load() != 0 && page.mode != Mode::wall ? page.v_ns.load() : real_ns + page.shift_ns.load();
+    const int64_t v_ns =
+        page.armed.load() != 0 && page.mode != Mode::wall ? page.v_ns.load() : real_ns + page.shift_ns.load();
     uint32_t processes = 0;
     uint32_t clients = 0;
     uint32_t threads = 0;
@@ -95,18 +101,24 @@ void print_status(const Page& page, FILE* out) {
         if (state == State::kernel) ++in_unknown_call;
         if (state == State::run) {
             if (!running.empty()) running += ", ";
-            running += "\"" + std::to_string(page.slots[i].pid.load()) + "/" + std::to_string(page.slots[i].tid.load()) + "\"";
+            running += "\"" + std::to_string(page.slots[i].pid.load()) + "/" +
+                       std::to_string(page.slots[i].tid.load()) + "\"";
         }
     }
     fprintf(out,
-            "{\"armed\": %s, \"virtual_s\": %.9f, \"real_s\": %.6f, \"processes\": %u, \"threads\": %u, \"clients\": %u, \"clients_seen\": %u, "
-            "\"hold\": %u, \"releases\": %" PRIu64 ", \"jumps\": %" PRIu64 ", \"turns\": %" PRIu64 ", \"gpu_waits\": %" PRIu64
-            ", \"payments\": %" PRIu64 ", \"spins\": %" PRIu64 ", \"rechecks\": %" PRIu64 ", \"proofs\": %" PRIu64 ", \"failed_proofs\": %" PRIu64
-            ", \"stat_reads\": %" PRIu64 ", \"proof_ns\": %" PRId64 ", \"unknown_calls\": %" PRIu64 ", \"in_unknown_call\": %u, \"running\": [%s]}\n",
+            "{\"armed\": %s, \"virtual_s\": %.9f, \"real_s\": %.6f, \"processes\": %u, \"threads\": %u, "
+            "\"clients\": %u, \"clients_seen\": %u, "
+            "\"hold\": %u, \"releases\": %" PRIu64 ", \"jumps\": %" PRIu64 ", \"turns\": %" PRIu64
+            ", \"gpu_waits\": %" PRIu64 ", \"payments\": %" PRIu64 ", \"spins\": %" PRIu64
+            ", \"rechecks\": %" PRIu64 ", \"proofs\": %" PRIu64 ", \"failed_proofs\": %" PRIu64
+            ", \"stat_reads\": %" PRIu64 ", \"proof_ns\": %" PRId64 ", \"unknown_calls\": %" PRIu64
+            ", \"in_unknown_call\": %u, \"running\": [%s]}\n",
             page.armed.load() != 0 ? "true" : "false", static_cast<double>(v_ns - monotonic_origin_ns) * 1e-9,
-            static_cast<double>(real_ns - page.real_start_ns) * 1e-9, processes, threads, clients, page.clients_seen.load(), page.hold.load(),
-            page.epoch.load(), c.jumps.load(), c.ready.load(), c.gpu.load(), c.pay.load(), c.spin.load(), c.rechecks.load(), c.proofs.load(),
-            c.failed_proofs.load(), c.stat_reads.load(), c.proof_ns.load(), c.kernel_blocked.load(), in_unknown_call, running.c_str());
+            static_cast<double>(real_ns - page.real_start_ns) * 1e-9, processes, threads, clients,
+            page.clients_seen.load(), page.hold.load(), page.epoch.load(), c.jumps.load(), c.ready.load(),
+            c.gpu.load(), c.pay.load(), c.spin.load(), c.rechecks.load(), c.proofs.load(),
+            c.failed_proofs.load(), c.stat_reads.load(), c.proof_ns.load(), c.kernel_blocked.load(),
+            in_unknown_call, running.c_str());
 }
 
 }  // namespace revati::clock

@@ -33,7 +33,7 @@ class Session:
     def __enter__(self) -> Session:
         self._temporary = tempfile.TemporaryDirectory(prefix="revati-clock-")
         self.folder = Path(self._temporary.name)
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile("w+")
         self.daemon = subprocess.Popen(
             [str(library_dir() / "revati-clockd"), "serve", "--session", str(self.folder), *self.options],
             stdout=subprocess.PIPE,

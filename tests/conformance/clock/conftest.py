@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from clock_session import PROGRAMS  # noqa: E402
+from clock_session import PROGRAMS
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,11 @@ def test_it_explains_why_nothing_moves() -> None:
 
 def test_time_stands_still_without_clients() -> None:
     server = [sys.executable, "-c", "import time\nwhile True: time.sleep(10)"]
-    client = [sys.executable, "-c", "import time; print(time.monotonic()); time.sleep(1000); print(time.monotonic())"]
+    client = [
+        sys.executable,
+        "-c",
+        "import time; print(time.monotonic()); time.sleep(1000); print(time.monotonic())",
+    ]
     with Session(["--arm", "--clients", "1"]) as session:
         member = session.start(server)
         session.wait_for(lambda status: status["threads"] == 1 and not status["running"])
@@ -146,10 +150,20 @@ def test_inert_without_a_session(tmp_path: Path) -> None:
     from revati.paths import library_dir
 
     environment = {"LD_PRELOAD": str(library_dir() / "librevati_clock.so"), "PATH": os.environ["PATH"]}
-    script = "import time; a = time.monotonic(); time.sleep(0.01); print(time.monotonic() - a < 5, a < 1 << 20)"
-    for extra in ({}, {"REVATI_SESSION": str(tmp_path)}, {"REVATI_SESSION": str(tmp_path), "REVATI_CLOCK": "off"}):
+    script = (
+        "import time; a = time.monotonic(); time.sleep(0.01); print(time.monotonic() - a < 5, a < 1 << 20)"
+    )
+    for extra in (
+        {},
+        {"REVATI_SESSION": str(tmp_path)},
+        {"REVATI_SESSION": str(tmp_path), "REVATI_CLOCK": "off"},
+    ):
         done = subprocess.run(
-            [sys.executable, "-c", script], env={**environment, **extra}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", script],
+            env={**environment, **extra},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert done.stdout.startswith("True")
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,12 @@ from clock_session import PROGRAMS, Session, run_virtually
 SCRIPT = PROGRAMS / "primitives.py"
 NAMES = re.findall(r"^@primitive\ndef (\w+)", SCRIPT.read_text(), re.MULTILINE)
 # What the modelled host may add to a wait: a process to start, a loop that looks at the clock every so often.
-ALLOWANCE_S = {"spin_on_clock": 0.001, "spin_with_yield": 0.002, "spin_with_sleep_zero": 0.002, "spin_on_socket": 0.002}
+ALLOWANCE_S = {
+    "spin_on_clock": 0.001,
+    "spin_with_yield": 0.002,
+    "spin_with_sleep_zero": 0.002,
+    "spin_on_socket": 0.002,
+}
 DEFAULT_ALLOWANCE_S = 0.001
 LONG_S = 1000.0
 
@@ -41,7 +46,16 @@ def test_virtual(name: str, mode: str) -> None:
 
 def test_waits_that_began_in_real_time() -> None:
     """Threads that already wait when the group is armed wait on in virtual time."""
-    names = ["sleep", "condition", "lock", "epoll", "socket_timeout", "futex_private", "timer_thread", "child_program"]
+    names = [
+        "sleep",
+        "condition",
+        "lock",
+        "epoll",
+        "socket_timeout",
+        "futex_private",
+        "timer_thread",
+        "child_program",
+    ]
     with Session() as session:
         members = [session.start([sys.executable, str(SCRIPT), "5000", name]) for name in names]
         # A second process and thread for some of them.

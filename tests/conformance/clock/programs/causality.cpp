@@ -1,15 +1,9 @@
-// One process sends a message 1 us before another one's deadline; the other looks at its deadline without waiting. In order: the
-// message is there at its own deadline, and it was not there 1 us before it was sent. With "block" the other one waits for the message
-// itself, with the deadline as its limit: it must be woken by the message, at the time it was sent.
+// One process sends a message 1 us before another one's deadline; the other looks at its deadline without
+// waiting. In order: the message is there at its own deadline, and it was not there 1 us before it was sent.
+// With "block" the other one waits for the message itself, with the deadline as its limit: it must be woken
+// by the message, at the time it was sent.
 //
 // usage: causality look|block TRANSPORT COUNT  (pipe, unix, tcp, futex, semaphore; flag: look only)
-#include <atomic>
-#include <cerrno>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <netinet/in.h>
@@ -22,6 +16,13 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 namespace {
 
@@ -42,7 +43,9 @@ int64_t now() {
     return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
 }
 
-timespec to_timespec(int64_t ns) { return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)}; }
+timespec to_timespec(int64_t ns) {
+    return {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+}
 
 void sleep_until(int64_t ns) {
     const timespec t = to_timespec(ns);
@@ -56,7 +59,8 @@ void connect_tcp() {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t bytes = sizeof address;
-    if (bind(listener, reinterpret_cast<sockaddr*>(&address), bytes) != 0 || listen(listener, 1) != 0) abort();
+    if (bind(listener, reinterpret_cast<sockaddr*>(&address), bytes) != 0 || listen(listener, 1) != 0)
+        abort();
     getsockname(listener, reinterpret_cast<sockaddr*>(&address), &bytes);
     ends[1] = socket(AF_INET, SOCK_STREAM, 0);
     if (connect(ends[1], reinterpret_cast<sockaddr*>(&address), bytes) != 0) abort();
@@ -91,10 +95,13 @@ bool receive_one(const char* transport) {
 // Waits for the message until the deadline; true: it has come.
 bool wait_for_message(const char* transport, int64_t deadline_ns) {
     const timespec deadline = to_timespec(deadline_ns);
-    if (strcmp(transport, "semaphore") == 0) return sem_clockwait(&shared->semaphore, CLOCK_MONOTONIC, &deadline) == 0;
+    if (strcmp(transport, "semaphore") == 0)
+        return sem_clockwait(&shared->semaphore, CLOCK_MONOTONIC, &deadline) == 0;
     if (strcmp(transport, "futex") == 0) {
         while (shared->flag.load() == 0) {
-            if (syscall(SYS_futex, &shared->flag, FUTEX_WAIT_BITSET, 0, &deadline, nullptr, ~0U) != 0 && errno == ETIMEDOUT) break;
+            if (syscall(SYS_futex, &shared->flag, FUTEX_WAIT_BITSET, 0, &deadline, nullptr, ~0U) != 0 &&
+                errno == ETIMEDOUT)
+                break;
         }
     } else {
         pollfd file = {ends[0], POLLIN, 0};

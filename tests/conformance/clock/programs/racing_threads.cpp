@@ -1,13 +1,14 @@
-// Eight threads race for a mutex, a condition and a semaphore; prints the order in which they got them and when.
+// Eight threads race for a mutex, a condition and a semaphore; prints the order in which they got them and
+// when.
+#include <semaphore.h>
+#include <time.h>
+
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <semaphore.h>
-#include <time.h>
 
 namespace {
 
@@ -29,7 +30,8 @@ void race(int who) {
         {
             std::unique_lock<std::mutex> lock(mutex);
             note('m', who);
-            condition.wait_for(lock, std::chrono::microseconds(10 * (who % 3)), [] { return baton % 2 == 0; });
+            condition.wait_for(lock, std::chrono::microseconds(10 * (who % 3)),
+                               [] { return baton % 2 == 0; });
             ++baton;
             note('c', who);
         }

@@ -1,6 +1,7 @@
 """A client, a server and an engine, each a process, as serving frameworks are built; prints every latency bit for bit.
 
-The engine has a thread for its input, one for its output and one that "computes": 20 ms a step on a device that only takes time.
+The engine has a thread for its input, one for its output and one that "computes": 20 ms a step on a device that
+only takes time.
 """
 
 import asyncio
