@@ -24,6 +24,7 @@ from revati import catalogue, models
 
 BIN = Path(sys.executable).parent
 READY_TIMEOUT_S = 600
+MOST_SERVERS = 2
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,12 @@ class Server:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Starts servers; at most one lives at a time unless a test asks for several at once."""
+    """Starts servers and keeps the last few for the tests that follow."""
     live: dict[Setup, Server] = {}
 
     def get(*setups: Setup) -> list[Server]:
-        for setup in [setup for setup in live if setup not in setups]:
+        others = [setup for setup in live if setup not in setups]
+        for setup in others[: max(0, len(others) + len(setups) - MOST_SERVERS)]:
             assert_clean_end(live.pop(setup))
         new = [setup for setup in setups if setup not in live]
         for setup in new:
