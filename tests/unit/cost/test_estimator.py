@@ -14,7 +14,7 @@ CONF = catalogue.get("h200-sxm").device_conf(1)
 
 def test_the_memo_answers_what_a_fresh_estimator_answers(estimator: _native.Estimator) -> None:
     rng = random.Random(7)
-    shapes = [tuple(rng.randrange(1, 5000) for _ in range(3)) for _ in range(3000)]
+    shapes = [(rng.randrange(1, 5000), rng.randrange(1, 5000), rng.randrange(1, 5000)) for _ in range(3000)]
     first = [estimator.gemm(*shape) for shape in shapes]
     assert [estimator.gemm(*shape) for shape in shapes] == first
     fresh = _native.Estimator(catalogue.get("h100-sxm").device_conf(1))

@@ -6,7 +6,10 @@ import math
 import random
 import struct
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +50,7 @@ def constant_model(
         features=(),
         roots=(),
     )
-    return TrainedModel(**{**model.__dict__, **changes})  # type: ignore[arg-type]
+    return replace(model, **changes)
 
 
 def save(path: Path, *records: Record) -> str:
@@ -65,7 +68,7 @@ def test_a_model_answers_before_the_roofline(tmp_path: Path, estimator: _native.
 
 def reference(model: TrainedModel, inputs: list[float]) -> float:
     """The format's words in plain Python."""
-    operations = {
+    operations: dict[int, Callable[[float, float], float]] = {
         0: lambda a, b: a + b,
         1: lambda a, b: a - b,
         2: lambda a, b: a * b,
@@ -172,7 +175,7 @@ def test_range_reach_and_selectors(tmp_path: Path, estimator: _native.Estimator)
     assert estimator.gemm(1_000_001, 1, 8)[1] == "roofline"
 
 
-def points(rows: list[tuple[float, ...]], seconds: list[float], engine: str = "") -> Points:
+def points(rows: list[tuple[int, int, int]], seconds: list[float], engine: str = "") -> Points:
     return Points(Header(Kind.GEMM, "points", engine), (M, N, K), np.array(rows, float), np.array(seconds))
 
 
@@ -181,12 +184,14 @@ def test_a_measured_point_answers_before_a_model(tmp_path: Path, estimator: _nat
     table = points(rows, [1e-6, 2e-6, 3e-6, 4e-6, 5e-6])
     estimator.load(save(tmp_path / "m", constant_model(1.0), table))
     for index, row in enumerate(rows):
-        assert estimator.gemm(*(int(x) for x in row))[:2] == ((index + 1) * 1000, "measured")
+        assert estimator.gemm(*row)[:2] == ((index + 1) * 1000, "measured")
     assert estimator.gemm(64, 4096, 4095)[:2] == (1_000_000_000, "model")
     assert estimator.gemm(501, 1, 1)[1] == "model"
 
 
-def test_the_sessions_engine_comes_first(tmp_path: Path, make_estimator: object) -> None:
+def test_the_sessions_engine_comes_first(
+    tmp_path: Path, make_estimator: Callable[[str], _native.Estimator]
+) -> None:
     path = save(
         tmp_path / "m",
         constant_model(1e-3, engine="sglang"),
@@ -194,7 +199,7 @@ def test_the_sessions_engine_comes_first(tmp_path: Path, make_estimator: object)
         constant_model(3e-3, engine="vllm"),
     )
     for engine, ns in (("sglang", 1_000_000), ("vllm", 3_000_000), ("", 2_000_000), ("other", 2_000_000)):
-        e = make_estimator("h100-sxm")  # type: ignore[operator]
+        e = make_estimator("h100-sxm")
         e.load(path, engine)
         assert e.gemm(1, 1, 1)[0] == ns
 
@@ -271,7 +276,9 @@ def test_damage_is_noticed(tmp_path: Path, estimator: _native.Estimator) -> None
     assert estimator.gemm(64, 64, 64)[1] == "roofline"
 
 
-def test_hostile_files_are_refused_or_answer(tmp_path: Path, make_estimator: object) -> None:
+def test_hostile_files_are_refused_or_answer(
+    tmp_path: Path, make_estimator: Callable[[str], _native.Estimator]
+) -> None:
     good = pack([full_model(), points([(1, 2, 3), (1, 2, 4)], [1e-6, 2e-6])])
     rng = random.Random(11)
     refused = 0
@@ -289,7 +296,7 @@ def test_hostile_files_are_refused_or_answer(tmp_path: Path, make_estimator: obj
         if rng.random() < 0.1:
             del data[rng.randrange(32, len(data)) :]
         (tmp_path / "m").write_bytes(resealed(bytes(data)))
-        e = make_estimator("h100-sxm")  # type: ignore[operator]
+        e = make_estimator("h100-sxm")
         try:
             e.load(str(tmp_path / "m"))
         except ValueError as error:

@@ -70,7 +70,7 @@ def test_gemm_grows_with_every_size(axis: int, estimator: _native.Estimator) -> 
         durations = []
         for size in SIZES:
             shape[axis] = size
-            durations.append(check(estimator.gemm(*shape)))
+            durations.append(check(estimator.gemm(shape[0], shape[1], shape[2])))
         nearly_rising(durations)
 
 
