@@ -32,9 +32,7 @@ from revati import _native
 M, N, K = 0, 1, 2
 
 
-def constant_model(
-    seconds: float, kind: Kind = Kind.GEMM, engine: str = "", **changes: object
-) -> TrainedModel:
+def constant_model(seconds: float, kind: Kind = Kind.GEMM, engine: str = "", **changes: Any) -> TrainedModel:
     inputs = len(INPUTS[kind])
     model = TrainedModel(
         header=Header(kind, "constant", engine),
