@@ -159,7 +159,8 @@ cudaError_t cudaGetDeviceProperties_v2(cudaDeviceProp* properties, int device) {
     return properties_of(properties, device);
 }
 
-// Under this name CUDA 12 still keeps the smaller structure of CUDA 11, for programs that were compiled with that.
+// Under this name CUDA 12 still keeps the smaller structure of CUDA 11, for programs that were compiled with
+// that.
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int) {
     return finish(static_cast<cudaError_t>(
         revati_unsupported("runtime", "cudaGetDeviceProperties of CUDA 11", cudaErrorNotSupported)));
