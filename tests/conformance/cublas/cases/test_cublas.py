@@ -14,9 +14,7 @@ R32F, R64F, R16F, R16BF = 0, 1, 2, 14
 COMPUTE_32F, COMPUTE_32F_FAST_TF32 = 68, 77
 
 PLAIN = "void*, int, int, int, int, int, void*, void*, int, void*, int, void*, void*, int"
-STRIDED = (
-    "void*, int, int, int, int, int, void*, void*, int, long long, void*, int, long long, void*, void*, int, long long, int"
-)
+STRIDED = "void*, int, int, int, int, int, void*, void*, int, long long, void*, int, long long, void*, void*, int, long long, int"
 BATCHED = "void*, int, int, int, int, int, void*, void*, int, void*, int, void*, void*, int, int"
 DECLARATIONS = """
 int cublasCreate_v2(void**); int cublasDestroy_v2(void*); int cublasGetVersion_v2(void*, int*);
@@ -40,9 +38,7 @@ for _letter in "SDCZH":
     DECLARATIONS += f"int {_kind}{'' if _letter == 'H' else '_v2'}({PLAIN});\n"
     DECLARATIONS += f"int {_kind}StridedBatched({STRIDED}); int {_kind}Batched({BATCHED});\n"
 for _letter in "SDCZ":
-    DECLARATIONS += (
-        f"int cublas{_letter}gemv_v2(void*, int, int, int, void*, void*, int, void*, int, void*, void*, int);\n"
-    )
+    DECLARATIONS += f"int cublas{_letter}gemv_v2(void*, int, int, int, void*, void*, int, void*, int, void*, void*, int);\n"
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +80,9 @@ def test_version_and_properties_agree(cublas: Library, handle: Any) -> None:
         ("SmCountTarget", 0, 16, -1),
     ],
 )
-def test_state_is_kept(cublas: Library, handle: Any, what: str, initial: int, wanted: int, wrong: int) -> None:
+def test_state_is_kept(
+    cublas: Library, handle: Any, what: str, initial: int, wanted: int, wrong: int
+) -> None:
     assert cublas.get_last(f"cublasGet{what}", "int", handle) == initial
     cublas.ok(f"cublasSet{what}", handle, wanted)
     assert cublas.get_last(f"cublasGet{what}", "int", handle) == wanted
@@ -120,9 +118,27 @@ def test_products_of_one_type(cublas: Library, handle: Any, memory: Any, letter:
     cublas.ok(plain, handle, T, N, *shape, one, memory, 16, memory, 16, one, memory, 8)
     cublas.ok(plain, handle, N, N, 0, 4, 16, one, memory, 1, memory, 16, one, memory, 1)
     cublas.ok(
-        f"cublas{letter}gemmStridedBatched", handle, N, N, *shape, one, memory, 8, 0, memory, 16, 0, one, memory, 8, 0, 3
+        f"cublas{letter}gemmStridedBatched",
+        handle,
+        N,
+        N,
+        *shape,
+        one,
+        memory,
+        8,
+        0,
+        memory,
+        16,
+        0,
+        one,
+        memory,
+        8,
+        0,
+        3,
     )
-    cublas.ok(f"cublas{letter}gemmBatched", handle, N, N, *shape, one, memory, 8, memory, 16, one, memory, 8, 3)
+    cublas.ok(
+        f"cublas{letter}gemmBatched", handle, N, N, *shape, one, memory, 8, memory, 16, one, memory, 8, 3
+    )
     wrong = [
         (WRONG, N, *shape, one, memory, 8, memory, 16, one, memory, 8),  # operation
         (N, N, -1, 4, 16, one, memory, 8, memory, 16, one, memory, 8),  # size

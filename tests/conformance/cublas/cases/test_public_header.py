@@ -72,6 +72,9 @@ def test_values_and_layouts(tmp_path: Path) -> None:
     source.write_text(PROGRAM)
     includes = [f"-I{folder}" for folder in (SOURCES.parent, *folders)]
     done = subprocess.run(
-        [compiler, "-std=c++17", "-fsyntax-only", *includes, str(source)], capture_output=True, text=True, check=False
+        [compiler, "-std=c++17", "-fsyntax-only", *includes, str(source)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -76,7 +76,9 @@ def preference(lt: Library) -> Iterator[Any]:
 
 
 def put(lt: Library, what: str, record: Any, number: int, value: bytes) -> int:
-    return lt.call(f"cublasLt{what}SetAttribute", record, number, ffi.from_buffer(bytearray(value)), len(value))
+    return lt.call(
+        f"cublasLt{what}SetAttribute", record, number, ffi.from_buffer(bytearray(value)), len(value)
+    )
 
 
 def read(lt: Library, what: str, record: Any, number: int, size: int) -> bytes:
@@ -125,11 +127,23 @@ def search(lt: Library, handle: Any, desc: Any, layouts: list[Any], preference: 
     return code, count[0], found
 
 
-def test_a_product_has_an_algorithm(lt: Library, handle: Any, desc: Any, layout: Layout, preference: Any) -> None:
+def test_a_product_has_an_algorithm(
+    lt: Library, handle: Any, desc: Any, layout: Layout, preference: Any
+) -> None:
     a, b, d = layout(R16BF, 64, 32), layout(R16BF, 32, 16), layout(R16BF, 64, 16)
     code, count, found = search(lt, handle, desc, [a, b, d, d], preference)
     assert (code, count, found.state, found.workspace) == (0, 1, 0, 0)
-    lt.ok("cublasLtMatmulAlgoCheck", handle, desc, a, b, d, d, ffi.addressof(found, "algo"), ffi.new("heuristic*"))
+    lt.ok(
+        "cublasLtMatmulAlgoCheck",
+        handle,
+        desc,
+        a,
+        b,
+        d,
+        d,
+        ffi.addressof(found, "algo"),
+        ffi.new("heuristic*"),
+    )
 
 
 def test_shapes_that_do_not_fit(lt: Library, handle: Any, desc: Any, layout: Layout, preference: Any) -> None:

@@ -26,9 +26,11 @@ int ncclGroupStart(void); int ncclGroupEnd(void);
 int ncclAllReduce(void*, void*, size_t, int, int, void*, void*);
 int ncclReduce(void*, void*, size_t, int, int, int, void*, void*);
 int ncclBroadcast(void*, void*, size_t, int, int, void*, void*); int ncclBcast(void*, size_t, int, int, void*, void*);
-int ncclReduceScatter(void*, void*, size_t, int, int, void*, void*); int ncclAllGather(void*, void*, size_t, int, void*, void*);
+int ncclReduceScatter(void*, void*, size_t, int, int, void*, void*);
+int ncclAllGather(void*, void*, size_t, int, void*, void*);
 int ncclAlltoAll(void*, void*, size_t, int, void*, void*);
-int ncclGather(void*, void*, size_t, int, int, void*, void*); int ncclScatter(void*, void*, size_t, int, int, void*, void*);
+int ncclGather(void*, void*, size_t, int, int, void*, void*);
+int ncclScatter(void*, void*, size_t, int, int, void*, void*);
 int ncclSend(void*, size_t, int, int, void*, void*); int ncclRecv(void*, size_t, int, int, void*, void*);
 int ncclMemAlloc(void**, size_t); int ncclMemFree(void*);
 int ncclCommRegister(void*, void*, size_t, void**); int ncclCommDeregister(void*, void*);
@@ -57,7 +59,10 @@ def pair(nccl: Library) -> Iterator[list[Any]]:
 @pytest.fixture(scope="module")
 def cuda() -> Library:
     """The driver, to choose a rank's GPU."""
-    return Library("driver", "int cuInit(unsigned); int cuDevicePrimaryCtxRetain(void**, int); int cuCtxSetCurrent(void*);")
+    declarations = (
+        "int cuInit(unsigned); int cuDevicePrimaryCtxRetain(void**, int); int cuCtxSetCurrent(void*);"
+    )
+    return Library("driver", declarations)
 
 
 def numbers(kind: str, values: list[int] | list[float]) -> Any:
@@ -89,7 +94,8 @@ def test_ranks_know_themselves(nccl: Library, pair: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("op", "expected"), [(SUM, [11, 22, 33]), (PROD, [10, 40, 90]), (MAX, [10, 20, 30]), (MIN, [1, 2, 3]), (AVG, [5, 11, 16])]
+    ("op", "expected"),
+    [(SUM, [11, 22, 33]), (PROD, [10, 40, 90]), (MAX, [10, 20, 30]), (MIN, [1, 2, 3]), (AVG, [5, 11, 16])],
 )
 def test_all_reduce_of_integers(nccl: Library, pair: list[Any], op: int, expected: list[int]) -> None:
     inputs = [numbers("int64_t", [1, 2, 3]), numbers("int64_t", [10, 20, 30])]
@@ -102,15 +108,24 @@ def test_all_reduce_of_half_precision(nccl: Library, pair: list[Any]) -> None:
     cases = {FLOAT16: ([0x3C00, 0xC000], [0x3800, 0x7BFF]), BFLOAT16: ([0x3F80, 0xC000], [0x3F00, 0x7F7F])}
     expected = {FLOAT16: [0x3E00, 0x7BFF], BFLOAT16: [0x3FC0, 0x7F7F]}
     for kind, rows in cases.items():
-        inputs, outputs = [numbers("uint16_t", row) for row in rows], [numbers("uint16_t", [0, 0]) for _ in pair]
+        inputs, outputs = (
+            [numbers("uint16_t", row) for row in rows],
+            [numbers("uint16_t", [0, 0]) for _ in pair],
+        )
         both(nccl, "ncclAllReduce", *((inputs[r], outputs[r], 2, kind, SUM, pair[r], NULL) for r in range(2)))
         assert [list(out) for out in outputs] == [expected[kind]] * 2
 
 
 def test_pre_multiplied_sum(nccl: Library, pair: list[Any]) -> None:
     factor, buffers = numbers("float", [0.5]), [numbers("float", [2.0]), numbers("float", [4.0])]
-    ops = [nccl.get("ncclRedOpCreatePreMulSum", "int", factor, FLOAT32, 1, communicator) for communicator in pair]
-    both(nccl, "ncclAllReduce", *((buffers[r], buffers[r], 1, FLOAT32, ops[r], pair[r], NULL) for r in range(2)))
+    ops = [
+        nccl.get("ncclRedOpCreatePreMulSum", "int", factor, FLOAT32, 1, communicator) for communicator in pair
+    ]
+    both(
+        nccl,
+        "ncclAllReduce",
+        *((buffers[r], buffers[r], 1, FLOAT32, ops[r], pair[r], NULL) for r in range(2)),
+    )
     assert [list(out) for out in buffers] == [[3.0], [3.0]]
     nccl.ok("ncclRedOpDestroy", ops[0], pair[0])
     assert nccl.call("ncclRedOpDestroy", ops[0], pair[0]) == INVALID_ARGUMENT
@@ -141,7 +156,10 @@ def test_collectives(
 
 
 def test_messages_in_a_group(nccl: Library, pair: list[Any]) -> None:
-    sent, received = [numbers("int32_t", [7]), numbers("int32_t", [8])], [numbers("int32_t", [0]) for _ in pair]
+    sent, received = (
+        [numbers("int32_t", [7]), numbers("int32_t", [8])],
+        [numbers("int32_t", [0]) for _ in pair],
+    )
     nccl.ok("ncclGroupStart")
     for rank, communicator in enumerate(pair):
         nccl.ok("ncclRecv", received[rank], 1, INT32, 1 - rank, communicator, NULL)
@@ -151,7 +169,10 @@ def test_messages_in_a_group(nccl: Library, pair: list[Any]) -> None:
 
 
 def test_messages_keep_their_order(nccl: Library, pair: list[Any]) -> None:
-    values, received = [numbers("int32_t", [n]) for n in range(10)], [numbers("int32_t", [0]) for _ in range(10)]
+    values, received = (
+        [numbers("int32_t", [n]) for n in range(10)],
+        [numbers("int32_t", [0]) for _ in range(10)],
+    )
     nccl.ok("ncclGroupStart")
     for index in range(10):
         nccl.ok("ncclSend", values[index], 1, INT32, 1, pair[0], NULL)
@@ -163,7 +184,11 @@ def test_messages_keep_their_order(nccl: Library, pair: list[Any]) -> None:
 def test_a_large_payload_stays_where_it_is(nccl: Library, pair: list[Any]) -> None:
     buffers = [ffi.new("float[100000]") for _ in pair]
     buffers[1][0] = 5
-    both(nccl, "ncclAllReduce", *((buffers[r], buffers[r], 100000, FLOAT32, SUM, pair[r], NULL) for r in range(2)))
+    both(
+        nccl,
+        "ncclAllReduce",
+        *((buffers[r], buffers[r], 100000, FLOAT32, SUM, pair[r], NULL) for r in range(2)),
+    )
     assert (buffers[0][0], buffers[1][0]) == (0, 5)
 
 
@@ -207,7 +232,14 @@ def test_memory_and_registration(nccl: Library, pair: list[Any]) -> None:
 
 
 def test_null_arguments(nccl: Library) -> None:
-    harmless = {"ncclGroupStart", "ncclGroupEnd", "ncclMemFree", "ncclCommDestroy", "ncclCommAbort", "ncclGroupSimulateEnd"}
+    harmless = {
+        "ncclGroupStart",
+        "ncclGroupEnd",
+        "ncclMemFree",
+        "ncclCommDestroy",
+        "ncclCommAbort",
+        "ncclGroupSimulateEnd",
+    }
     for name in nccl.symbols["real"]:
         if name not in harmless and "GetErrorString" not in name and "GetLastError" not in name:
             assert nccl.with_zeros(name) == INVALID_ARGUMENT, name
@@ -258,7 +290,10 @@ def test_split_reverses_ranks(nccl: Library, cuda: Library) -> None:
         communicator = enter(nccl, rank, unique)
         out = ffi.new("void**")
         nccl.ok("ncclCommSplit", communicator, 3, -rank, out, NULL)
-        row = [nccl.get_last("ncclCommUserRank", "int", out[0]), nccl.get_last("ncclCommCount", "int", out[0])]
+        row = [
+            nccl.get_last("ncclCommUserRank", "int", out[0]),
+            nccl.get_last("ncclCommCount", "int", out[0]),
+        ]
         nccl.ok("ncclCommSplit", communicator, -1 if rank == 0 else 0, 0, out, NULL)
         return [*row, int(out[0] == NULL)]
 

@@ -19,7 +19,8 @@ SAME(n::unhandled_cuda_error, ncclUnhandledCudaError); SAME(n::system_error, ncc
 SAME(n::internal_error, ncclInternalError); SAME(n::invalid_argument, ncclInvalidArgument);
 SAME(n::invalid_usage, ncclInvalidUsage); SAME(n::remote_error, ncclRemoteError); SAME(n::in_progress, ncclInProgress);
 SAME(n::op_prod, ncclProd); SAME(n::op_max, ncclMax); SAME(n::op_min, ncclMin); SAME(n::op_avg, ncclAvg);
-SAME(n::built_in_ops, ncclNumOps); SAME(n::int32, ncclInt32); SAME(n::uint64, ncclUint64); SAME(n::float16, ncclFloat16);
+SAME(n::built_in_ops, ncclNumOps); SAME(n::int32, ncclInt32); SAME(n::uint64, ncclUint64);
+SAME(n::float16, ncclFloat16);
 SAME(n::float64, ncclFloat64); SAME(n::bfloat16, ncclBfloat16); SAME(n::float8_e5m2, ncclFloat8e5m2);
 SAME(n::scalar_host_immediate, ncclScalarHostImmediate); SAME(n::split_no_color, NCCL_SPLIT_NOCOLOR);
 SAME(n::version_code, NCCL_VERSION_CODE);
@@ -41,6 +42,9 @@ def test_values_and_layouts(tmp_path: Path) -> None:
     source.write_text(PROGRAM)
     includes = [f"-I{folder}" for folder in (SOURCES.parent, *folders)]
     done = subprocess.run(
-        [compiler, "-std=c++17", "-fsyntax-only", *includes, str(source)], capture_output=True, text=True, check=False
+        [compiler, "-std=c++17", "-fsyntax-only", *includes, str(source)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -93,7 +93,9 @@ def test_a_device_is_found_by_each_of_its_names(nvml: Library, gpu: Any) -> None
 def test_unknown_devices(nvml: Library) -> None:
     out = ffi.new("void**")
     assert nvml.call("nvmlDeviceGetHandleByIndex_v2", 999, out) == INVALID_ARGUMENT
-    assert nvml.call("nvmlDeviceGetHandleByUUID", b"GPU-00000000-0000-0000-0000-000000000000", out) == NOT_FOUND
+    assert (
+        nvml.call("nvmlDeviceGetHandleByUUID", b"GPU-00000000-0000-0000-0000-000000000000", out) == NOT_FOUND
+    )
     assert nvml.call("nvmlDeviceGetHandleByPciBusId_v2", b"0000:F7:1E.0", out) == NOT_FOUND
 
 
