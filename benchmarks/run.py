@@ -86,7 +86,7 @@ def framework_figures() -> list[Figure]:
 
 def decode_figures(model: str) -> list[Figure]:
     """One decode step of vLLM: host time, and how much of it is ours."""
-    path = subprocess.run([str(REVATI), "models", "create", model, "--quiet"], capture_output=True, text=True, check=True).stdout.strip()
+    path = subprocess.run([str(REVATI), "models", "create", model], capture_output=True, text=True, check=True).stdout.strip()
     sampler = compiled("own_time.so", "-shared", "-fPIC")
     answer = run_json(sys.executable, HERE / "decode_step.py", path, sampler)
     figures = []
@@ -94,8 +94,8 @@ def decode_figures(model: str) -> list[Figure]:
         prefix = f"batch_{batch}"
         figures += [
             Figure(f"{model} decode step, batch {batch}: host CPU", answer[f"{prefix}_host_ms_per_step"], "ms"),
-            Figure(f"  of it in our libraries", 100 * answer[f"{prefix}_own_share"], "%"),
-            Figure(f"  with what they call", 100 * answer[f"{prefix}_own_share_with_callees"], "%", 10),
+            Figure("  of it in our libraries", 100 * answer[f"{prefix}_own_share"], "%"),
+            Figure("  with what they call", 100 * answer[f"{prefix}_own_share_with_callees"], "%", 10),
         ]
     return figures
 

@@ -148,7 +148,7 @@ void count_totals(const GraphExec& exec) {
 }
 
 struct Replay {
-    Stream* stream;
+    Stream* stream = nullptr;
     std::vector<std::pair<int, int64_t>> dynamic;  // index of the node, duration
     std::vector<const GraphNode*> at_end;          // host functions and event records, which need the replay's times
 };
@@ -250,7 +250,11 @@ Status launch_graph(GraphExec* exec, Stream* stream) {
     charge(HostCall::graph_launch);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) return capture_child(*exec, stream);
-    Replay replay{stream, {}, {}};
+    // Kept from replay to replay: a decode step is one of these, and must not allocate.
+    static thread_local Replay replay;
+    replay.stream = stream;
+    replay.dynamic.clear();
+    replay.at_end.clear();
     for (const int index : exec->active) replay_node(*exec, index, &replay);
     WorkTime work;
     work.duration_ns = replay_ns(*exec, replay);
