@@ -115,13 +115,17 @@ REVATI_INTERPOSE int execve(const char* path, char* const argv[], char* const en
     return try_exec([=] { return real::execve(path, argv, environment); });
 }
 
-REVATI_INTERPOSE int execv(const char* path, char* const argv[]) noexcept { return execve(path, argv, environ); }
+REVATI_INTERPOSE int execv(const char* path, char* const argv[]) noexcept {
+    return execve(path, argv, environ);
+}
 
 REVATI_INTERPOSE int execvpe(const char* file, char* const argv[], char* const environment[]) noexcept {
     return try_exec([=] { return real::execvpe(file, argv, environment); });
 }
 
-REVATI_INTERPOSE int execvp(const char* file, char* const argv[]) noexcept { return execvpe(file, argv, environ); }
+REVATI_INTERPOSE int execvp(const char* file, char* const argv[]) noexcept {
+    return execvpe(file, argv, environ);
+}
 
 REVATI_INTERPOSE int fexecve(int fd, char* const argv[], char* const environment[]) noexcept {
     return try_exec([=] { return real::fexecve(fd, argv, environment); });

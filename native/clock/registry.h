@@ -26,7 +26,7 @@ void finish_fork(pid_t pid);
 
 void name_child(Slot& slot, pid_t pid);  // posix_spawn: the child finds its slot by pid
 
-void leave_process();          // the process is about to end, as it wants to
+void leave_process();  // the process is about to end, as it wants to
 // Around exec: the new program may be one that the library cannot enter, and then nobody says how it ends.
 void set_may_vanish(bool may_vanish);
 void mark_orderly(pid_t pid);  // this process's end is not an accident

@@ -18,7 +18,8 @@ TOY = [sys.executable, str(PROGRAMS / "toy_serving.py"), "60", "5"]
 
 @cache
 def reference() -> str:
-    return run_virtually([*TOY, "0"])
+    printed: str = run_virtually([*TOY, "0"])
+    return printed
 
 
 @contextmanager
