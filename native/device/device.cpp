@@ -75,8 +75,7 @@ const std::vector<int>& visible() {
     return *devices;
 }
 
-// Read several times per launch: a fixed offset from the thread pointer instead of a call. The libraries are preloaded.
-thread_local int current __attribute__((tls_model("initial-exec"))) = 0;
+thread_local int current = 0;
 std::atomic<bool> contexts[ledger_max_gpus];
 
 void forget_contexts() {
