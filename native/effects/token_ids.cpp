@@ -62,10 +62,10 @@ uint64_t mix(uint64_t value) {
     return value ^ (value >> 31);
 }
 
-int64_t unmasked(int64_t position, int64_t request, int64_t vocabulary) {
+int64_t unmasked(int64_t position, int64_t row, int64_t vocabulary) {
     const int64_t end = std::max<int64_t>(1, vocabulary - vocabulary / 4);
     const int64_t first = std::min(first_token(), end / 2);
-    const uint64_t random = mix(mix(static_cast<uint64_t>(position)) + static_cast<uint64_t>(request));
+    const uint64_t random = mix(mix(static_cast<uint64_t>(position)) + static_cast<uint64_t>(row));
     return first + static_cast<int64_t>(random % static_cast<uint64_t>(end - first));
 }
 
@@ -81,8 +81,8 @@ int64_t obey_mask(const Step& step, int64_t row, int64_t token, int64_t vocabula
 
 }  // namespace
 
-int64_t draw_token(int device, int64_t position, int64_t request, int64_t row, int64_t vocabulary) {
-    const int64_t token = unmasked(position, request, vocabulary);
+int64_t draw_token(int device, int64_t position, int64_t row, int64_t vocabulary) {
+    const int64_t token = unmasked(position, row, vocabulary);
     const std::lock_guard<std::mutex> lock(step_mutex());
     return obey_mask(step_of(device), row, token, vocabulary);
 }

@@ -12,7 +12,7 @@
 
 namespace revati::effects {
 
-int64_t draw_token(int device, int64_t position, int64_t request, int64_t row, int64_t vocabulary);
+int64_t draw_token(int device, int64_t position, int64_t row, int64_t vocabulary);
 
 // For samplers that show no position: that of the last token of each row in the step's input, where an
 // earlier kernel showed it.

@@ -30,10 +30,10 @@ void gumbel_sample(const TritonArgs& args) {
     const int64_t vocabulary = args.integer(13);
     check_vocabulary(args, vocabulary);
     for (uint32_t row = 0; row < args.grid(0); ++row) {
-        const int64_t request = request_of(args, args.pointer<const int32_t>(9), row);
+        request_of(args, args.pointer<const int32_t>(9), row);
         const int64_t position = args.pointer<const int64_t>(11)[row];
         check_index(args.kernel(), "position", position, int64_t{1} << 32);
-        const int64_t token = draw_token(args.device(), position, request, row, vocabulary);
+        const int64_t token = draw_token(args.device(), position, row, vocabulary);
         check_index(args.kernel(), "drawn token id", token, vocabulary);
         for (uint32_t block = 0; block < args.grid(1); ++block)
             args.pointer<int64_t>(0)[row * args.integer(1) + block] = token;

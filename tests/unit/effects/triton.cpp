@@ -205,10 +205,11 @@ CASE(refuses_a_position_behind_the_block_table) {
         .run_triton({2});
 }
 
-CASE(ids_depend_on_position_and_request_alone) {
+CASE(ids_depend_on_position_and_row_alone) {
     std::vector<int32_t> mapping{3, 4, 3};
     std::vector<int64_t> positions{10, 10, 11}, tokens(3 * 4, -1), again(3 * 4, -1);
     gumbel(tokens.data(), 4, mapping.data(), positions.data(), vocabulary).run_triton({3, 4});
+    mapping = {5, 1, 0};
     gumbel(again.data(), 4, mapping.data(), positions.data(), vocabulary).run_triton({3, 4});
     CHECK(tokens == again);
     CHECK(std::set<int64_t>(tokens.begin(), tokens.end()).size() == 3);
