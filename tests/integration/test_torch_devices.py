@@ -31,7 +31,7 @@ def test_the_gpu_that_was_asked_for(gpu: str) -> None:
         "2",
     )
     expected = catalogue.get(gpu)
-    assert text == str((expected.device_name, expected.memory_bytes, 2))
+    assert text == f"{expected.device_name} {expected.memory_bytes} 2"
 
 
 @pytest.mark.parametrize(("visible", "count"), [("1", 1), ("2,0", 2), ("", 0), ("0,1,2", 3)])

@@ -76,9 +76,10 @@ def preference(lt: Library) -> Iterator[Any]:
 
 
 def put(lt: Library, what: str, record: Any, number: int, value: bytes) -> int:
-    return lt.call(
+    status: int = lt.call(
         f"cublasLt{what}SetAttribute", record, number, ffi.from_buffer(bytearray(value)), len(value)
     )
+    return status
 
 
 def read(lt: Library, what: str, record: Any, number: int, size: int) -> bytes:
