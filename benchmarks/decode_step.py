@@ -8,7 +8,9 @@ import os
 import sys
 import time
 
-os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine in this process, where its CPU time can be sampled
+os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = (
+    "0"  # the engine in this process, where its CPU time can be sampled
+)
 
 STEPS = 200
 

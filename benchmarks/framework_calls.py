@@ -12,7 +12,7 @@ import triton.language as tl
 
 
 @triton.jit
-def add_kernel(left, right, out, count, block: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def add_kernel(left, right, out, count, block: tl.constexpr):  # type: ignore[no-untyped-def]
     """Adds two vectors."""
     index = tl.program_id(0) * block + tl.arange(0, block)
     mask = index < count

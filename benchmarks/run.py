@@ -47,7 +47,10 @@ def compiled(name: str, *flags: str) -> Path:
     folder = ROOT / "build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / name
-    subprocess.run(["g++", "-std=c++17", "-O2", *flags, str(HERE / f"{Path(name).stem}.cpp"), "-o", str(target)], check=True)
+    subprocess.run(
+        ["g++", "-std=c++17", "-O2", *flags, str(HERE / f"{Path(name).stem}.cpp"), "-o", str(target)],
+        check=True,
+    )
     return target
 
 
@@ -86,14 +89,18 @@ def framework_figures() -> list[Figure]:
 
 def decode_figures(model: str) -> list[Figure]:
     """One decode step of vLLM: host time, and how much of it is ours."""
-    path = subprocess.run([str(REVATI), "models", "create", model], capture_output=True, text=True, check=True).stdout.strip()
+    path = subprocess.run(
+        [str(REVATI), "models", "create", model], capture_output=True, text=True, check=True
+    ).stdout.strip()
     sampler = compiled("own_time.so", "-shared", "-fPIC")
     answer = run_json(sys.executable, HERE / "decode_step.py", path, sampler)
     figures = []
     for batch in (1, 64):
         prefix = f"batch_{batch}"
         figures += [
-            Figure(f"{model} decode step, batch {batch}: host CPU", answer[f"{prefix}_host_ms_per_step"], "ms"),
+            Figure(
+                f"{model} decode step, batch {batch}: host CPU", answer[f"{prefix}_host_ms_per_step"], "ms"
+            ),
             Figure("  of it in our libraries", 100 * answer[f"{prefix}_own_share"], "%"),
             Figure("  with what they call", 100 * answer[f"{prefix}_own_share_with_callees"], "%", 10),
         ]
@@ -130,11 +137,29 @@ def memory_figures(model: str, gpu: str) -> list[Figure]:
     """Serves a model that needs a big GPU and watches the processes."""
     watch = MemoryWatch()
     watch.start()
-    command = [str(REVATI), "bench", "--engine", "vllm", "--model", model, "--gpu", gpu, "--num-prompts", "16", "--input-len", "256"]
-    subprocess.run([*command, "--output-len", "32", "--request-rate", "4", "--out", str(ROOT / "out" / "bench" / model)], check=True)
+    command = [
+        str(REVATI),
+        "bench",
+        "--engine",
+        "vllm",
+        "--model",
+        model,
+        "--gpu",
+        gpu,
+        "--num-prompts",
+        "16",
+        "--input-len",
+        "256",
+    ]
+    subprocess.run(
+        [*command, "--output-len", "32", "--request-rate", "4", "--out", str(ROOT / "out" / "bench" / model)],
+        check=True,
+    )
     watch.stopped.set()
     watch.join()
-    large = sorted(((name, peak) for (_, name), peak in watch.peak.items() if peak > 700e6), key=lambda entry: -entry[1])
+    large = sorted(
+        ((name, peak) for (_, name), peak in watch.peak.items() if peak > 700e6), key=lambda entry: -entry[1]
+    )
     return [Figure(f"{model} on {gpu}: resident, {name}", peak / 1e9, "GB", 1.4) for name, peak in large]
 
 
@@ -159,7 +184,9 @@ def main() -> None:
         "memory": lambda: memory_figures("llama-3.1-70b", "b200"),
     }
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("section", nargs="*", choices=[[], *sections], help="which part to measure (default: all)")
+    parser.add_argument(
+        "section", nargs="*", choices=[[], *sections], help="which part to measure (default: all)"
+    )
     chosen = parser.parse_args().section or list(sections)
     figures: list[Figure] = []
     for name in chosen:

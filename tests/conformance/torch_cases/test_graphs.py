@@ -13,7 +13,9 @@ def test_replay_repeats_copies() -> None:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         target.copy_(source)
-    assert torch.equal(target.cpu(), torch.zeros(16, dtype=torch.int64)), "a capture must not run what it captures"
+    assert torch.equal(target.cpu(), torch.zeros(16, dtype=torch.int64)), (
+        "a capture must not run what it captures"
+    )
     for value in (3, 4):
         source.copy_(torch.full((16,), value))
         graph.replay()

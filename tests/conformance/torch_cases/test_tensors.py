@@ -23,7 +23,9 @@ def test_fill_and_zeros(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32], ids=str)
 def test_arange(dtype: torch.dtype) -> None:
-    assert torch.equal(torch.arange(5, 905, 3, dtype=dtype, device="cuda").cpu(), torch.arange(5, 905, 3, dtype=dtype))
+    assert torch.equal(
+        torch.arange(5, 905, 3, dtype=dtype, device="cuda").cpu(), torch.arange(5, 905, 3, dtype=dtype)
+    )
 
 
 @pytest.mark.parametrize("source", [torch.int64, torch.int32], ids=str)

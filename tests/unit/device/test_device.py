@@ -41,6 +41,11 @@ def case_names(name: str) -> list[str]:
 def test_case(name: str, case: str, tmp_path: Path) -> None:
     (tmp_path / "device.conf").write_text(catalogue.get("h200-sxm").device_conf(2))
     result = subprocess.run(
-        [program(name), case], env=os.environ | {"REVATI_SESSION": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False
+        [program(name), case],
+        env=os.environ | {"REVATI_SESSION": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.returncode == 0, result.stderr

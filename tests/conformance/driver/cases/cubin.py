@@ -40,8 +40,8 @@ def cubin(architecture: int = 90) -> bytes:
     ]
     names = b"\0" + b"\0".join(name for name, *_ in sections[1:]) + b"\0"
     body, headers = b"", b""
-    for name, kind, content, link, info in sections:
-        content = names if name == b".shstrtab" else content
+    for name, kind, given, link, info in sections:
+        content = names if name == b".shstrtab" else given
         place = names.index(b"\0" + name + b"\0") + 1 if name else 0
         entry = 24 if kind == 2 else 0
         headers += struct.pack(
