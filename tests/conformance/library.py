@@ -1,4 +1,4 @@
-"""A library under test, called through cffi: the fake one, or with `REVATI_CONFORMANCE_NATIVE=1` the machine's real one.
+"""A library under test, called through cffi: the fake one, or the real one with `REVATI_CONFORMANCE_NATIVE=1`.
 
 Used by the files in `*/cases/`, which `test_library_cases.py` runs in processes of their own.
 """

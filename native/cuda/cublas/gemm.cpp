@@ -1,5 +1,5 @@
-// Matrix products: checked as cuBLAS documents, then put on the stream with the duration that the cost model gives. The numbers themselves
-// are data plane and are not computed.
+// Matrix products: checked as cuBLAS documents, then put on the stream with the duration that the cost model
+// gives. The numbers themselves are data plane and are not computed.
 #include "cuda/cublas/gemm.h"
 
 #include "device/export.h"
@@ -26,7 +26,9 @@ struct Product {
     ComputeType compute = compute_32f;
 };
 
-bool known_operation(Operation operation) { return operation >= op_n && operation <= op_c; }
+bool known_operation(Operation operation) {
+    return operation >= op_n && operation <= op_c;
+}
 
 Status check(const Product& product) {
     if (!known_operation(product.transa) || !known_operation(product.transb)) return status_invalid_value;
@@ -58,19 +60,30 @@ Status multiply(Handle* handle, const char* label, const Product& product) {
     return submit_gemm(handle->stream, label, features);
 }
 
-// The simple forms: one element type throughout. `Integer` is int, or int64_t in the functions whose names end in _64.
+// The simple forms: one element type throughout. `Integer` is int, or int64_t in the functions whose names
+// end in _64.
 template <typename Element>
 constexpr DataType type_of();
 template <>
-constexpr DataType type_of<float>() { return r_32f; }
+constexpr DataType type_of<float>() {
+    return r_32f;
+}
 template <>
-constexpr DataType type_of<double>() { return r_64f; }
+constexpr DataType type_of<double>() {
+    return r_64f;
+}
 template <>
-constexpr DataType type_of<Half>() { return r_16f; }
+constexpr DataType type_of<Half>() {
+    return r_16f;
+}
 template <>
-constexpr DataType type_of<Complex>() { return c_32f; }
+constexpr DataType type_of<Complex>() {
+    return c_32f;
+}
 template <>
-constexpr DataType type_of<DoubleComplex>() { return c_64f; }
+constexpr DataType type_of<DoubleComplex>() {
+    return c_64f;
+}
 
 template <typename Element>
 constexpr ComputeType compute_of() {
@@ -80,35 +93,42 @@ constexpr ComputeType compute_of() {
 }
 
 template <typename Element>
-Product plain(Operation transa, Operation transb, int64_t m, int64_t n, int64_t k, const void* alpha, const void* a, int64_t lda,
-              const void* b, int64_t ldb, const void* beta, void* c, int64_t ldc, int64_t batch = 1) {
+Product plain(Operation transa, Operation transb, int64_t m, int64_t n, int64_t k, const void* alpha,
+              const void* a, int64_t lda, const void* b, int64_t ldb, const void* beta, void* c, int64_t ldc,
+              int64_t batch = 1) {
     constexpr DataType type = type_of<Element>();
-    return {transa, transb, m, n, k, alpha, a, type, lda, b, type, ldb, beta, c, type, ldc, batch, compute_of<Element>()};
+    return {transa, transb, m,   n,    k, alpha, a,   type,  lda,
+            b,      type,   ldb, beta, c, type,  ldc, batch, compute_of<Element>()};
 }
 
 }  // namespace
 
 #define REVATI_CUBLAS extern "C" REVATI_API Status
 
-#define REVATI_GEMM(name, Element)                                                                                                        \
-    REVATI_CUBLAS name(Handle* handle, Operation transa, Operation transb, int m, int n, int k, const Element* alpha, const Element* a,   \
-                       int lda, const Element* b, int ldb, const Element* beta, Element* c, int ldc) {                                    \
-        return multiply(handle, #name, plain<Element>(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));                     \
+#define REVATI_GEMM(name, Element)                                                                     \
+    REVATI_CUBLAS name(Handle* handle, Operation transa, Operation transb, int m, int n, int k,        \
+                       const Element* alpha, const Element* a, int lda, const Element* b, int ldb,     \
+                       const Element* beta, Element* c, int ldc) {                                     \
+        return multiply(handle, #name,                                                                 \
+                        plain<Element>(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)); \
     }
 
-#define REVATI_GEMM_STRIDED(name, Element)                                                                                                \
-    REVATI_CUBLAS name(Handle* handle, Operation transa, Operation transb, int m, int n, int k, const Element* alpha, const Element* a,   \
-                       int lda, long long, const Element* b, int ldb, long long, const Element* beta, Element* c, int ldc, long long,     \
-                       int batch) {                                                                                                       \
-        return multiply(handle, #name, plain<Element>(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, batch));              \
+#define REVATI_GEMM_STRIDED(name, Element)                                                                   \
+    REVATI_CUBLAS name(Handle* handle, Operation transa, Operation transb, int m, int n, int k,              \
+                       const Element* alpha, const Element* a, int lda, long long, const Element* b,         \
+                       int ldb, long long, const Element* beta, Element* c, int ldc, long long, int batch) { \
+        return multiply(                                                                                     \
+            handle, #name,                                                                                   \
+            plain<Element>(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, batch));            \
     }
 
-#define REVATI_GEMM_BATCHED(name, Element)                                                                                                \
-    REVATI_CUBLAS name(Handle* handle, Operation transa, Operation transb, int m, int n, int k, const Element* alpha,                     \
-                       const Element* const a[], int lda, const Element* const b[], int ldb, const Element* beta, Element* const c[],     \
-                       int ldc, int batch) {                                                                                              \
-        return multiply(handle, #name,                                                                                                    \
-                        plain<Element>(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, const_cast<Element**>(c), ldc, batch));      \
+#define REVATI_GEMM_BATCHED(name, Element)                                                                \
+    REVATI_CUBLAS name(Handle* handle, Operation transa, Operation transb, int m, int n, int k,           \
+                       const Element* alpha, const Element* const a[], int lda, const Element* const b[], \
+                       int ldb, const Element* beta, Element* const c[], int ldc, int batch) {            \
+        return multiply(handle, #name,                                                                    \
+                        plain<Element>(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta,              \
+                                       const_cast<Element**>(c), ldc, batch));                            \
     }
 
 REVATI_GEMM(cublasSgemm_v2, float)
@@ -129,45 +149,54 @@ REVATI_GEMM_BATCHED(cublasCgemmBatched, Complex)
 REVATI_GEMM_BATCHED(cublasZgemmBatched, DoubleComplex)
 REVATI_GEMM_BATCHED(cublasHgemmBatched, Half)
 
-REVATI_CUBLAS cublasGemmEx(Handle* handle, Operation transa, Operation transb, int m, int n, int k, const void* alpha, const void* a,
-                           DataType a_type, int lda, const void* b, DataType b_type, int ldb, const void* beta, void* c,
-                           DataType c_type, int ldc, ComputeType compute, int) {
-    return multiply(handle, "cublasGemmEx",
-                    {transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, 1, compute});
+REVATI_CUBLAS cublasGemmEx(Handle* handle, Operation transa, Operation transb, int m, int n, int k,
+                           const void* alpha, const void* a, DataType a_type, int lda, const void* b,
+                           DataType b_type, int ldb, const void* beta, void* c, DataType c_type, int ldc,
+                           ComputeType compute, int) {
+    return multiply(
+        handle, "cublasGemmEx",
+        {transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, 1, compute});
 }
 
-REVATI_CUBLAS cublasGemmStridedBatchedEx(Handle* handle, Operation transa, Operation transb, int m, int n, int k, const void* alpha,
-                                         const void* a, DataType a_type, int lda, long long, const void* b, DataType b_type, int ldb,
-                                         long long, const void* beta, void* c, DataType c_type, int ldc, long long, int batch,
-                                         ComputeType compute, int) {
+REVATI_CUBLAS cublasGemmStridedBatchedEx(Handle* handle, Operation transa, Operation transb, int m, int n,
+                                         int k, const void* alpha, const void* a, DataType a_type, int lda,
+                                         long long, const void* b, DataType b_type, int ldb, long long,
+                                         const void* beta, void* c, DataType c_type, int ldc, long long,
+                                         int batch, ComputeType compute, int) {
     return multiply(handle, "cublasGemmStridedBatchedEx",
-                    {transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, batch, compute});
+                    {transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc,
+                     batch, compute});
 }
 
-REVATI_CUBLAS cublasGemmBatchedEx(Handle* handle, Operation transa, Operation transb, int m, int n, int k, const void* alpha,
-                                  const void* const a[], DataType a_type, int lda, const void* const b[], DataType b_type, int ldb,
-                                  const void* beta, void* const c[], DataType c_type, int ldc, int batch, ComputeType compute, int) {
+REVATI_CUBLAS cublasGemmBatchedEx(Handle* handle, Operation transa, Operation transb, int m, int n, int k,
+                                  const void* alpha, const void* const a[], DataType a_type, int lda,
+                                  const void* const b[], DataType b_type, int ldb, const void* beta,
+                                  void* const c[], DataType c_type, int ldc, int batch, ComputeType compute,
+                                  int) {
     return multiply(handle, "cublasGemmBatchedEx",
-                    {transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, const_cast<void**>(c), c_type, ldc, batch,
-                     compute});
+                    {transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta,
+                     const_cast<void**>(c), c_type, ldc, batch, compute});
 }
 
-REVATI_CUBLAS cublasSgemmEx(Handle* handle, Operation transa, Operation transb, int m, int n, int k, const float* alpha, const void* a,
-                            DataType a_type, int lda, const void* b, DataType b_type, int ldb, const float* beta, void* c,
-                            DataType c_type, int ldc) {
+REVATI_CUBLAS cublasSgemmEx(Handle* handle, Operation transa, Operation transb, int m, int n, int k,
+                            const float* alpha, const void* a, DataType a_type, int lda, const void* b,
+                            DataType b_type, int ldb, const float* beta, void* c, DataType c_type, int ldc) {
     return multiply(handle, "cublasSgemmEx",
-                    {transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, 1, compute_32f});
+                    {transa, transb, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, 1,
+                     compute_32f});
 }
 
 // y = op(A) x: a product with one column. `A` is m by n before the operation.
-#define REVATI_GEMV(name, Element)                                                                                                        \
-    REVATI_CUBLAS name(Handle* handle, Operation trans, int m, int n, const Element* alpha, const Element* a, int lda, const Element* x,  \
-                       int x_stride, const Element* beta, Element* y, int y_stride) {                                                     \
-        int rows = trans == op_n ? m : n, columns = trans == op_n ? n : m;                                                                \
-        if (x_stride == 0 || y_stride == 0) return is_live(handle) ? status_invalid_value : status_not_initialized;                       \
-        return multiply(handle, #name,                                                                                                    \
-                        plain<Element>(trans, op_n, rows, 1, columns, alpha, a, lda, x, columns > 1 ? columns : 1, beta, y,               \
-                                       rows > 1 ? rows : 1));                                                                             \
+#define REVATI_GEMV(name, Element)                                                                     \
+    REVATI_CUBLAS name(Handle* handle, Operation trans, int m, int n, const Element* alpha,            \
+                       const Element* a, int lda, const Element* x, int x_stride, const Element* beta, \
+                       Element* y, int y_stride) {                                                     \
+        int rows = trans == op_n ? m : n, columns = trans == op_n ? n : m;                             \
+        if (x_stride == 0 || y_stride == 0)                                                            \
+            return is_live(handle) ? status_invalid_value : status_not_initialized;                    \
+        return multiply(handle, #name,                                                                 \
+                        plain<Element>(trans, op_n, rows, 1, columns, alpha, a, lda, x,                \
+                                       columns > 1 ? columns : 1, beta, y, rows > 1 ? rows : 1));      \
     }
 
 REVATI_GEMV(cublasSgemv_v2, float)

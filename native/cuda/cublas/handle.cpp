@@ -41,7 +41,9 @@ REVATI_CUBLAS cublasGetProperty(int which, int* value) {
     return status_success;
 }
 
-extern "C" REVATI_API size_t cublasGetCudartVersion() { return cudart_version; }
+extern "C" REVATI_API size_t cublasGetCudartVersion() {
+    return cudart_version;
+}
 
 REVATI_CUBLAS cublasSetStream_v2(Handle* handle, void* stream) {
     if (!is_live(handle)) return status_not_initialized;
@@ -127,11 +129,19 @@ REVATI_CUBLAS cublasGetSmCountTarget(Handle* handle, int* count) {
     return status_success;
 }
 
-extern "C" REVATI_API const char* cublasGetStatusName(Status status) { return status_name(status); }
-extern "C" REVATI_API const char* cublasGetStatusString(Status status) { return status_text(status); }
+extern "C" REVATI_API const char* cublasGetStatusName(Status status) {
+    return status_name(status);
+}
+extern "C" REVATI_API const char* cublasGetStatusString(Status status) {
+    return status_text(status);
+}
 
 // Logging of the library's own calls is accepted and never produces a line.
-REVATI_CUBLAS cublasSetLoggerCallback(void*) { return status_success; }
-REVATI_CUBLAS cublasLoggerConfigure(int, int, int, const char*) { return status_success; }
+REVATI_CUBLAS cublasSetLoggerCallback(void*) {
+    return status_success;
+}
+REVATI_CUBLAS cublasLoggerConfigure(int, int, int, const char*) {
+    return status_success;
+}
 
 }  // namespace revati::cublas

@@ -1,6 +1,6 @@
-// The public types of cuBLAS and cuBLASLt that we need; no small package brings their headers. Names without their prefix; values and layouts
-// as in cublas_api.h, cublasLt.h and library_types.h of cuBLAS 13.1.0.3, which 12.9 shares. tests/conformance/cublas checks them
-// against the installed headers where there are some.
+// The public types of cuBLAS and cuBLASLt that we need; no small package brings their headers. Names without
+// their prefix; values and layouts as in cublas_api.h, cublasLt.h and library_types.h of cuBLAS 13.1.0.3,
+// which 12.9 shares. tests/conformance/cublas checks them against the installed headers where there are some.
 #pragma once
 
 #include <cstddef>
@@ -92,6 +92,8 @@ struct Handle {
     size_t workspace_bytes = 0;
 };
 
-inline bool is_live(const Handle* handle) { return handle != nullptr && handle->magic == Handle::live_magic; }
+inline bool is_live(const Handle* handle) {
+    return handle != nullptr && handle->magic == Handle::live_magic;
+}
 
 }  // namespace revati::cublas

@@ -23,16 +23,19 @@ const Attribute* find_attribute(const Attribute (&table)[Count], int number) {
 
 // As documented: the size must match the attribute's.
 template <size_t Count>
-Status set_attribute(const Attribute (&table)[Count], void* record, int number, const void* value, size_t bytes) {
+Status set_attribute(const Attribute (&table)[Count], void* record, int number, const void* value,
+                     size_t bytes) {
     const Attribute* attribute = find_attribute(table, number);
-    if (attribute == nullptr || value == nullptr || bytes != attribute->bytes) return cublas::status_invalid_value;
+    if (attribute == nullptr || value == nullptr || bytes != attribute->bytes)
+        return cublas::status_invalid_value;
     std::memcpy(static_cast<char*>(record) + attribute->offset, value, bytes);
     return cublas::status_success;
 }
 
 // With no room given, only tells how much is needed.
 template <size_t Count>
-Status get_attribute(const Attribute (&table)[Count], const void* record, int number, void* value, size_t bytes, size_t* written) {
+Status get_attribute(const Attribute (&table)[Count], const void* record, int number, void* value,
+                     size_t bytes, size_t* written) {
     const Attribute* attribute = find_attribute(table, number);
     if (attribute == nullptr || (bytes == 0 && written == nullptr)) return cublas::status_invalid_value;
     if (written != nullptr) *written = attribute->bytes;

@@ -20,9 +20,15 @@ using cublas::status_success;
 
 // Numbers: cublasLtMatrixLayoutAttribute_t.
 constexpr Attribute layout_attributes[] = {
-    REVATI_AT(Layout, 0, type),        REVATI_AT(Layout, 1, order),       REVATI_AT(Layout, 2, rows),
-    REVATI_AT(Layout, 3, columns),     REVATI_AT(Layout, 4, leading_dimension), REVATI_AT(Layout, 5, batch),
-    REVATI_AT(Layout, 6, batch_stride), REVATI_AT(Layout, 7, plane_offset), REVATI_AT(Layout, 8, batch_mode),
+    REVATI_AT(Layout, 0, type),
+    REVATI_AT(Layout, 1, order),
+    REVATI_AT(Layout, 2, rows),
+    REVATI_AT(Layout, 3, columns),
+    REVATI_AT(Layout, 4, leading_dimension),
+    REVATI_AT(Layout, 5, batch),
+    REVATI_AT(Layout, 6, batch_stride),
+    REVATI_AT(Layout, 7, plane_offset),
+    REVATI_AT(Layout, 8, batch_mode),
 };
 
 // Numbers: cublasLtMatmulDescAttributes_t.
@@ -64,15 +70,18 @@ constexpr Attribute desc_attributes[] = {
 
 // Numbers: cublasLtMatmulPreferenceAttributes_t.
 constexpr Attribute preference_attributes[] = {
-    REVATI_AT(Preference, 0, search_mode),     REVATI_AT(Preference, 1, max_workspace_bytes), REVATI_AT(Preference, 3, reduction_mask),
-    REVATI_AT(Preference, 5, min_alignment_a), REVATI_AT(Preference, 6, min_alignment_b),     REVATI_AT(Preference, 7, min_alignment_c),
-    REVATI_AT(Preference, 8, min_alignment_d), REVATI_AT(Preference, 9, max_waves),           REVATI_AT(Preference, 12, implementation_mask),
+    REVATI_AT(Preference, 0, search_mode),          REVATI_AT(Preference, 1, max_workspace_bytes),
+    REVATI_AT(Preference, 3, reduction_mask),       REVATI_AT(Preference, 5, min_alignment_a),
+    REVATI_AT(Preference, 6, min_alignment_b),      REVATI_AT(Preference, 7, min_alignment_c),
+    REVATI_AT(Preference, 8, min_alignment_d),      REVATI_AT(Preference, 9, max_waves),
+    REVATI_AT(Preference, 12, implementation_mask),
 };
 
 // Numbers: cublasLtMatmulAlgoConfigAttributes_t.
 constexpr Attribute algo_attributes[] = {
-    REVATI_AT(Algo, 0, id),      REVATI_AT(Algo, 1, tile),   REVATI_AT(Algo, 2, split_k), REVATI_AT(Algo, 3, reduction),
-    REVATI_AT(Algo, 4, swizzle), REVATI_AT(Algo, 5, custom), REVATI_AT(Algo, 6, stages),
+    REVATI_AT(Algo, 0, id),        REVATI_AT(Algo, 1, tile),    REVATI_AT(Algo, 2, split_k),
+    REVATI_AT(Algo, 3, reduction), REVATI_AT(Algo, 4, swizzle), REVATI_AT(Algo, 5, custom),
+    REVATI_AT(Algo, 6, stages),
 };
 
 template <typename Record>
@@ -144,10 +153,18 @@ REVATI_LT cublasLtDestroy(Handle* handle) {
     return status_success;
 }
 
-extern "C" REVATI_API size_t cublasLtGetVersion() { return cublas::version_number; }
-extern "C" REVATI_API size_t cublasLtGetCudartVersion() { return cublas::cudart_version; }
-extern "C" REVATI_API const char* cublasLtGetStatusName(Status status) { return cublas::status_name(status); }
-extern "C" REVATI_API const char* cublasLtGetStatusString(Status status) { return cublas::status_text(status); }
+extern "C" REVATI_API size_t cublasLtGetVersion() {
+    return cublas::version_number;
+}
+extern "C" REVATI_API size_t cublasLtGetCudartVersion() {
+    return cublas::cudart_version;
+}
+extern "C" REVATI_API const char* cublasLtGetStatusName(Status status) {
+    return cublas::status_name(status);
+}
+extern "C" REVATI_API const char* cublasLtGetStatusString(Status status) {
+    return cublas::status_text(status);
+}
 
 REVATI_LT cublasLtGetProperty(int which, int* value) {
     if (value == nullptr || which < 0 || which > 2) return status_invalid_value;
@@ -155,26 +172,34 @@ REVATI_LT cublasLtGetProperty(int which, int* value) {
     return status_success;
 }
 
-REVATI_LT cublasLtMatrixLayoutInit_internal(void* memory, size_t bytes, DataType type, uint64_t rows, uint64_t columns, int64_t ld) {
+REVATI_LT cublasLtMatrixLayoutInit_internal(void* memory, size_t bytes, DataType type, uint64_t rows,
+                                            uint64_t columns, int64_t ld) {
     if (memory == nullptr || bytes < sizeof(Layout)) return status_invalid_value;
     fill_layout(reset<Layout>(memory, bytes), type, rows, columns, ld);
     return status_success;
 }
 
-REVATI_LT cublasLtMatrixLayoutCreate(Layout** out, DataType type, uint64_t rows, uint64_t columns, int64_t ld) {
+REVATI_LT cublasLtMatrixLayoutCreate(Layout** out, DataType type, uint64_t rows, uint64_t columns,
+                                     int64_t ld) {
     if (out == nullptr) return status_invalid_value;
     *out = static_cast<Layout*>(std::malloc(layout_bytes));
-    return *out == nullptr ? status_alloc_failed : cublasLtMatrixLayoutInit_internal(*out, layout_bytes, type, rows, columns, ld);
+    return *out == nullptr ? status_alloc_failed
+                           : cublasLtMatrixLayoutInit_internal(*out, layout_bytes, type, rows, columns, ld);
 }
 
-REVATI_LT cublasLtMatrixLayoutDestroy(Layout* layout) { return destroy(layout); }
+REVATI_LT cublasLtMatrixLayoutDestroy(Layout* layout) {
+    return destroy(layout);
+}
 
 REVATI_LT cublasLtMatrixLayoutSetAttribute(Layout* layout, int number, const void* value, size_t bytes) {
-    return is_live(layout) ? set_attribute(layout_attributes, layout, number, value, bytes) : status_invalid_value;
+    return is_live(layout) ? set_attribute(layout_attributes, layout, number, value, bytes)
+                           : status_invalid_value;
 }
 
-REVATI_LT cublasLtMatrixLayoutGetAttribute(Layout* layout, int number, void* value, size_t bytes, size_t* written) {
-    return is_live(layout) ? get_attribute(layout_attributes, layout, number, value, bytes, written) : status_invalid_value;
+REVATI_LT cublasLtMatrixLayoutGetAttribute(Layout* layout, int number, void* value, size_t bytes,
+                                           size_t* written) {
+    return is_live(layout) ? get_attribute(layout_attributes, layout, number, value, bytes, written)
+                           : status_invalid_value;
 }
 
 REVATI_LT cublasLtMatmulDescInit_internal(void* memory, size_t bytes, ComputeType compute, DataType scale) {
@@ -186,17 +211,21 @@ REVATI_LT cublasLtMatmulDescInit_internal(void* memory, size_t bytes, ComputeTyp
 REVATI_LT cublasLtMatmulDescCreate(Desc** out, ComputeType compute, DataType scale) {
     if (out == nullptr) return status_invalid_value;
     *out = static_cast<Desc*>(std::malloc(desc_bytes));
-    return *out == nullptr ? status_alloc_failed : cublasLtMatmulDescInit_internal(*out, desc_bytes, compute, scale);
+    return *out == nullptr ? status_alloc_failed
+                           : cublasLtMatmulDescInit_internal(*out, desc_bytes, compute, scale);
 }
 
-REVATI_LT cublasLtMatmulDescDestroy(Desc* desc) { return destroy(desc); }
+REVATI_LT cublasLtMatmulDescDestroy(Desc* desc) {
+    return destroy(desc);
+}
 
 REVATI_LT cublasLtMatmulDescSetAttribute(Desc* desc, int number, const void* value, size_t bytes) {
     return is_live(desc) ? set_attribute(desc_attributes, desc, number, value, bytes) : status_invalid_value;
 }
 
 REVATI_LT cublasLtMatmulDescGetAttribute(Desc* desc, int number, void* value, size_t bytes, size_t* written) {
-    return is_live(desc) ? get_attribute(desc_attributes, desc, number, value, bytes, written) : status_invalid_value;
+    return is_live(desc) ? get_attribute(desc_attributes, desc, number, value, bytes, written)
+                         : status_invalid_value;
 }
 
 REVATI_LT cublasLtMatmulPreferenceInit_internal(void* memory, size_t bytes) {
@@ -208,26 +237,35 @@ REVATI_LT cublasLtMatmulPreferenceInit_internal(void* memory, size_t bytes) {
 REVATI_LT cublasLtMatmulPreferenceCreate(Preference** out) {
     if (out == nullptr) return status_invalid_value;
     *out = static_cast<Preference*>(std::malloc(preference_bytes));
-    return *out == nullptr ? status_alloc_failed : cublasLtMatmulPreferenceInit_internal(*out, preference_bytes);
+    return *out == nullptr ? status_alloc_failed
+                           : cublasLtMatmulPreferenceInit_internal(*out, preference_bytes);
 }
 
-REVATI_LT cublasLtMatmulPreferenceDestroy(Preference* preference) { return destroy(preference); }
-
-REVATI_LT cublasLtMatmulPreferenceSetAttribute(Preference* preference, int number, const void* value, size_t bytes) {
-    return is_live(preference) ? set_attribute(preference_attributes, preference, number, value, bytes) : status_invalid_value;
+REVATI_LT cublasLtMatmulPreferenceDestroy(Preference* preference) {
+    return destroy(preference);
 }
 
-REVATI_LT cublasLtMatmulPreferenceGetAttribute(Preference* preference, int number, void* value, size_t bytes, size_t* written) {
-    return is_live(preference) ? get_attribute(preference_attributes, preference, number, value, bytes, written)
+REVATI_LT cublasLtMatmulPreferenceSetAttribute(Preference* preference, int number, const void* value,
+                                               size_t bytes) {
+    return is_live(preference) ? set_attribute(preference_attributes, preference, number, value, bytes)
                                : status_invalid_value;
+}
+
+REVATI_LT cublasLtMatmulPreferenceGetAttribute(Preference* preference, int number, void* value, size_t bytes,
+                                               size_t* written) {
+    return is_live(preference)
+               ? get_attribute(preference_attributes, preference, number, value, bytes, written)
+               : status_invalid_value;
 }
 
 REVATI_LT cublasLtMatmulAlgoConfigSetAttribute(Algo* algo, int number, const void* value, size_t bytes) {
     return is_live(algo) ? set_attribute(algo_attributes, algo, number, value, bytes) : status_invalid_value;
 }
 
-REVATI_LT cublasLtMatmulAlgoConfigGetAttribute(const Algo* algo, int number, void* value, size_t bytes, size_t* written) {
-    return is_live(algo) ? get_attribute(algo_attributes, algo, number, value, bytes, written) : status_invalid_value;
+REVATI_LT cublasLtMatmulAlgoConfigGetAttribute(const Algo* algo, int number, void* value, size_t bytes,
+                                               size_t* written) {
+    return is_live(algo) ? get_attribute(algo_attributes, algo, number, value, bytes, written)
+                         : status_invalid_value;
 }
 
 }  // namespace revati::cublaslt

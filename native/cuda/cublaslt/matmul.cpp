@@ -23,10 +23,16 @@ struct Product {
     int64_t m = 0, n = 0, k = 0, batch = 1;
 };
 
-bool is_fp8(uint32_t type) { return type == cublas::r_8f_e4m3 || type == cublas::r_8f_e5m2; }
-bool is_fp4(uint32_t type) { return type == cublas::r_4f_e2m1; }
+bool is_fp8(uint32_t type) {
+    return type == cublas::r_8f_e4m3 || type == cublas::r_8f_e5m2;
+}
+bool is_fp4(uint32_t type) {
+    return type == cublas::r_4f_e2m1;
+}
 
-bool is_live(const Layout* layout) { return layout != nullptr && layout->magic == Layout::live_magic; }
+bool is_live(const Layout* layout) {
+    return layout != nullptr && layout->magic == Layout::live_magic;
+}
 
 Status read_shape(Product* product) {
     const Desc* desc = product->desc;
@@ -35,8 +41,10 @@ Status read_shape(Product* product) {
         if (!is_live(layout)) return status_invalid_value;
     }
     const Layout &a = *product->a, &b = *product->b, &d = *product->d;
-    auto a_rows = desc->transa == op_n ? a.rows : a.columns, a_columns = desc->transa == op_n ? a.columns : a.rows;
-    auto b_rows = desc->transb == op_n ? b.rows : b.columns, b_columns = desc->transb == op_n ? b.columns : b.rows;
+    auto a_rows = desc->transa == op_n ? a.rows : a.columns,
+         a_columns = desc->transa == op_n ? a.columns : a.rows;
+    auto b_rows = desc->transb == op_n ? b.rows : b.columns,
+         b_columns = desc->transb == op_n ? b.columns : b.rows;
     bool fits = a_rows == d.rows && b_columns == d.columns && a_columns == b_rows;
     bool same = product->c->rows == d.rows && product->c->columns == d.columns;
     if (!fits || !same || a.batch != b.batch || a.batch != d.batch) return status_invalid_value;
@@ -62,14 +70,17 @@ Status check_narrow(const Product& product) {
     if (product.k % unit != 0 || product.m % 16 != 0) return status_not_supported;
     int32_t mode = product.desc->a_scale_mode;
     bool blackwell_only = mode == scale_vec16_ue4m3 || mode == scale_vec32_ue8m0;
-    bool hopper_only = mode == scale_outer_vec_32f || mode == scale_vec128_32f || mode == scale_blk128x128_32f;
-    if ((blackwell_only && capability < 100) || (hopper_only && spec.compute_major != 9)) return status_not_supported;
+    bool hopper_only =
+        mode == scale_outer_vec_32f || mode == scale_vec128_32f || mode == scale_blk128x128_32f;
+    if ((blackwell_only && capability < 100) || (hopper_only && spec.compute_major != 9))
+        return status_not_supported;
     return status_success;
 }
 
 Status check_types(const Product& product) {
     for (const Layout* layout : {product.a, product.b, product.c, product.d}) {
-        if (cublas::dtype_of(static_cast<DataType>(layout->type)) == cost::DType::unknown) return status_not_supported;
+        if (cublas::dtype_of(static_cast<DataType>(layout->type)) == cost::DType::unknown)
+            return status_not_supported;
     }
     return check_narrow(product);
 }
@@ -95,7 +106,8 @@ cost::GemmFeatures features_of(const Product& product) {
     return features;
 }
 
-// One algorithm stands for all: which tile and split the library would choose is part of the predicted duration.
+// One algorithm stands for all: which tile and split the library would choose is part of the predicted
+// duration.
 Algo the_algorithm() {
     Algo algo = {};
     algo.magic = Algo::live_magic;
@@ -115,8 +127,9 @@ float waves_of(const Product& product) {
 
 #define REVATI_LT extern "C" REVATI_API Status
 
-REVATI_LT cublasLtMatmulAlgoGetHeuristic(Handle* handle, Desc* desc, Layout* a, Layout* b, Layout* c, Layout* d,
-                                         Preference* preference, int requested, HeuristicResult* results, int* returned) {
+REVATI_LT cublasLtMatmulAlgoGetHeuristic(Handle* handle, Desc* desc, Layout* a, Layout* b, Layout* c,
+                                         Layout* d, Preference* preference, int requested,
+                                         HeuristicResult* results, int* returned) {
     if (!cublas::is_live(handle)) return status_not_initialized;
     if (returned != nullptr) *returned = 0;
     if (results == nullptr || returned == nullptr || requested <= 0) return status_invalid_value;
@@ -134,8 +147,8 @@ REVATI_LT cublasLtMatmulAlgoGetHeuristic(Handle* handle, Desc* desc, Layout* a, 
     return status_success;
 }
 
-REVATI_LT cublasLtMatmulAlgoGetIds(Handle* handle, ComputeType, DataType, DataType, DataType, DataType, DataType, int requested,
-                                   int ids[], int* returned) {
+REVATI_LT cublasLtMatmulAlgoGetIds(Handle* handle, ComputeType, DataType, DataType, DataType, DataType,
+                                   DataType, int requested, int ids[], int* returned) {
     if (!cublas::is_live(handle)) return status_not_initialized;
     if (ids == nullptr || returned == nullptr || requested <= 0) return status_invalid_value;
     ids[0] = the_algorithm().id;
@@ -143,15 +156,16 @@ REVATI_LT cublasLtMatmulAlgoGetIds(Handle* handle, ComputeType, DataType, DataTy
     return status_success;
 }
 
-REVATI_LT cublasLtMatmulAlgoInit(Handle* handle, ComputeType, DataType, DataType, DataType, DataType, DataType, int id, Algo* algo) {
+REVATI_LT cublasLtMatmulAlgoInit(Handle* handle, ComputeType, DataType, DataType, DataType, DataType,
+                                 DataType, int id, Algo* algo) {
     if (!cublas::is_live(handle)) return status_not_initialized;
     if (algo == nullptr || id != the_algorithm().id) return status_invalid_value;
     *algo = the_algorithm();
     return status_success;
 }
 
-REVATI_LT cublasLtMatmulAlgoCheck(Handle* handle, Desc* desc, Layout* a, Layout* b, Layout* c, Layout* d, const Algo* algo,
-                                  HeuristicResult* result) {
+REVATI_LT cublasLtMatmulAlgoCheck(Handle* handle, Desc* desc, Layout* a, Layout* b, Layout* c, Layout* d,
+                                  const Algo* algo, HeuristicResult* result) {
     if (!cublas::is_live(handle)) return status_not_initialized;
     if (algo == nullptr || algo->magic != Algo::live_magic || result == nullptr) return status_invalid_value;
     Product product{desc, a, b, c, d};
@@ -164,9 +178,10 @@ REVATI_LT cublasLtMatmulAlgoCheck(Handle* handle, Desc* desc, Layout* a, Layout*
     return status_success;
 }
 
-REVATI_LT cublasLtMatmul(Handle* handle, Desc* desc, const void* alpha, const void* a, Layout* a_layout, const void* b, Layout* b_layout,
-                         const void* beta, const void* c, Layout* c_layout, void* d, Layout* d_layout, const Algo* algo,
-                         void* workspace, size_t workspace_bytes, void* stream) {
+REVATI_LT cublasLtMatmul(Handle* handle, Desc* desc, const void* alpha, const void* a, Layout* a_layout,
+                         const void* b, Layout* b_layout, const void* beta, const void* c, Layout* c_layout,
+                         void* d, Layout* d_layout, const Algo* algo, void* workspace, size_t workspace_bytes,
+                         void* stream) {
     if (!cublas::is_live(handle)) return status_not_initialized;
     if (algo != nullptr && algo->magic != Algo::live_magic) return status_invalid_value;
     if (workspace == nullptr && workspace_bytes != 0) return status_invalid_value;
@@ -175,7 +190,8 @@ REVATI_LT cublasLtMatmul(Handle* handle, Desc* desc, const void* alpha, const vo
     if (status == status_success) status = check_types(product);
     if (status != status_success) return status;
     if (product.m == 0 || product.n == 0 || product.batch == 0) return status_success;
-    if (alpha == nullptr || beta == nullptr || a == nullptr || b == nullptr || d == nullptr) return status_invalid_value;
+    if (alpha == nullptr || beta == nullptr || a == nullptr || b == nullptr || d == nullptr)
+        return status_invalid_value;
     (void)c;  // may be null when beta is zero
     return cublas::submit_gemm(stream, "cublasLtMatmul", features_of(product));
 }

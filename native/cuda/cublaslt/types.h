@@ -15,7 +15,13 @@ constexpr size_t layout_bytes = 64;
 constexpr size_t desc_bytes = 256;
 constexpr size_t preference_bytes = 64;
 
-enum Order : int32_t { order_col = 0, order_row = 1, order_col32 = 2, order_col4_4r2_8c = 3, order_col32_2r_4r4 = 4 };
+enum Order : int32_t {
+    order_col = 0,
+    order_row = 1,
+    order_col32 = 2,
+    order_col4_4r2_8c = 3,
+    order_col32_2r_4r4 = 4
+};
 
 enum ScaleMode : int32_t {
     scale_scalar_32f = 0,
@@ -49,7 +55,8 @@ struct Desc {
     int32_t aux_type, bias_type;
     int32_t a_scale_mode, b_scale_mode, c_scale_mode, d_scale_mode, aux_scale_mode, d_out_scale_mode;
     int8_t fast_accumulation;
-    uint64_t bias, aux, a_scale, b_scale, c_scale, d_scale, d_amax, aux_scale, aux_amax, d_out_scale, emulation;
+    uint64_t bias, aux, a_scale, b_scale, c_scale, d_scale, d_amax, aux_scale, aux_amax, d_out_scale,
+        emulation;
     int64_t bias_batch_stride, aux_leading_dimension, aux_batch_stride, alpha_batch_stride;
 };
 static_assert(sizeof(Desc) <= desc_bytes, "fits into cublasLtMatmulDescOpaque_t");

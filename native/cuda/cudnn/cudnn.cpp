@@ -1,5 +1,5 @@
-// cuDNN: enough to be asked what it is and to hold a handle. Everything that would compute is refused, and the frameworks then take their
-// own kernels. Values as in cudnn_graph.h and cudnn_version.h of cuDNN 9.19.0.
+// cuDNN: enough to be asked what it is and to hold a handle. Everything that would compute is refused, and
+// the frameworks then take their own kernels. Values as in cudnn_graph.h and cudnn_version.h of cuDNN 9.19.0.
 #include <cstdio>
 #include <new>
 
@@ -35,7 +35,9 @@ struct Handle {
     void* stream = nullptr;
 };
 
-bool is_live(const Handle* handle) { return handle != nullptr && handle->magic == Handle::live_magic; }
+bool is_live(const Handle* handle) {
+    return handle != nullptr && handle->magic == Handle::live_magic;
+}
 
 thread_local const char* last_error = "";
 
@@ -48,8 +50,12 @@ Status fail(Status status, const char* text) {
 
 #define REVATI_CUDNN extern "C" REVATI_API Status
 
-extern "C" REVATI_API size_t cudnnGetVersion() { return version_number; }
-extern "C" REVATI_API size_t cudnnGetCudartVersion() { return cudart_version; }
+extern "C" REVATI_API size_t cudnnGetVersion() {
+    return version_number;
+}
+extern "C" REVATI_API size_t cudnnGetCudartVersion() {
+    return cudart_version;
+}
 
 extern "C" REVATI_API size_t cudnnGetMaxDeviceVersion() {
     constexpr size_t newest_capability = 1210;  // 12.1, in the form of 9.0 = 900
@@ -65,16 +71,26 @@ REVATI_CUDNN cudnnGetProperty(int which, int* value) {
 
 extern "C" REVATI_API const char* cudnnGetErrorString(Status status) {
     switch (status) {
-        case success: return "CUDNN_STATUS_SUCCESS";
-        case not_initialized: return "CUDNN_STATUS_NOT_INITIALIZED";
-        case bad_param: return "CUDNN_STATUS_BAD_PARAM";
-        case bad_param_null_pointer: return "CUDNN_STATUS_BAD_PARAM_NULL_POINTER";
-        case not_supported: return "CUDNN_STATUS_NOT_SUPPORTED";
-        case internal_error: return "CUDNN_STATUS_INTERNAL_ERROR";
-        case internal_error_host_allocation_failed: return "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED";
-        case internal_error_device_allocation_failed: return "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED";
-        case execution_failed: return "CUDNN_STATUS_EXECUTION_FAILED";
-        default: return "CUDNN_UNKNOWN_STATUS";
+        case success:
+            return "CUDNN_STATUS_SUCCESS";
+        case not_initialized:
+            return "CUDNN_STATUS_NOT_INITIALIZED";
+        case bad_param:
+            return "CUDNN_STATUS_BAD_PARAM";
+        case bad_param_null_pointer:
+            return "CUDNN_STATUS_BAD_PARAM_NULL_POINTER";
+        case not_supported:
+            return "CUDNN_STATUS_NOT_SUPPORTED";
+        case internal_error:
+            return "CUDNN_STATUS_INTERNAL_ERROR";
+        case internal_error_host_allocation_failed:
+            return "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED";
+        case internal_error_device_allocation_failed:
+            return "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED";
+        case execution_failed:
+            return "CUDNN_STATUS_EXECUTION_FAILED";
+        default:
+            return "CUDNN_UNKNOWN_STATUS";
     }
 }
 
@@ -93,7 +109,8 @@ REVATI_CUDNN cudnnCreate(Handle** out) {
     }
     if (status != device::Status::ok) return fail(not_initialized, "cudnnCreate: there is no CUDA device");
     *out = new (std::nothrow) Handle;
-    return *out != nullptr ? success : fail(internal_error_host_allocation_failed, "cudnnCreate: out of host memory");
+    return *out != nullptr ? success
+                           : fail(internal_error_host_allocation_failed, "cudnnCreate: out of host memory");
 }
 
 REVATI_CUDNN cudnnDestroy(Handle* handle) {
@@ -106,7 +123,8 @@ REVATI_CUDNN cudnnDestroy(Handle* handle) {
 REVATI_CUDNN cudnnSetStream(Handle* handle, void* stream) {
     device::Stream* resolved = nullptr;
     if (!is_live(handle)) return fail(bad_param, "cudnnSetStream: not a handle");
-    if (cuda::resolve_stream(stream, &resolved) != device::Status::ok) return fail(bad_param, "cudnnSetStream: not a stream");
+    if (cuda::resolve_stream(stream, &resolved) != device::Status::ok)
+        return fail(bad_param, "cudnnSetStream: not a stream");
     handle->stream = stream;
     return success;
 }
@@ -119,7 +137,9 @@ REVATI_CUDNN cudnnGetStream(Handle* handle, void** stream) {
 }
 
 #define REVATI_VERSION_CHECK(name) \
-    REVATI_CUDNN name() { return success; }
+    REVATI_CUDNN name() {          \
+        return success;            \
+    }
 
 // The one library that we are agrees with itself.
 REVATI_VERSION_CHECK(cudnnGraphVersionCheck)

@@ -69,7 +69,9 @@ CUresult create_context(CUcontext* out, unsigned flags, CUdevice device) {
 
 }  // namespace
 
-Context* primary_context(int device) { return &primaries()[device]; }
+Context* primary_context(int device) {
+    return &primaries()[device];
+}
 
 Context* to_context(CUcontext handle) {
     auto* context = reinterpret_cast<Context*>(handle);
@@ -111,12 +113,15 @@ REVATI_DRIVER cuDevicePrimaryCtxRelease_v2(CUdevice device) {
     if (!valid_device(device)) return CUDA_ERROR_INVALID_DEVICE;
     Context* context = primary_context(device);
     if (context->references <= 0) return CUDA_ERROR_INVALID_CONTEXT;
-    // The memory stays charged after the last release: the runtime may hold the context too, and it does not tell.
+    // The memory stays charged after the last release: the runtime may hold the context too, and it does not
+    // tell.
     --context->references;
     return CUDA_SUCCESS;
 }
 
-REVATI_DRIVER cuDevicePrimaryCtxRelease(CUdevice device) { return cuDevicePrimaryCtxRelease_v2(device); }
+REVATI_DRIVER cuDevicePrimaryCtxRelease(CUdevice device) {
+    return cuDevicePrimaryCtxRelease_v2(device);
+}
 
 REVATI_DRIVER cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags) {
     if (!valid_device(device)) return CUDA_ERROR_INVALID_DEVICE;
@@ -143,19 +148,24 @@ REVATI_DRIVER cuDevicePrimaryCtxReset_v2(CUdevice device) {
     return CUDA_SUCCESS;
 }
 
-REVATI_DRIVER cuDevicePrimaryCtxReset(CUdevice device) { return cuDevicePrimaryCtxReset_v2(device); }
+REVATI_DRIVER cuDevicePrimaryCtxReset(CUdevice device) {
+    return cuDevicePrimaryCtxReset_v2(device);
+}
 
 REVATI_DRIVER cuCtxCreate_v2(CUcontext* out, unsigned int flags, CUdevice device) {
     return create_context(out, flags, device);
 }
 
-REVATI_DRIVER cuCtxCreate_v3(CUcontext* out, CUexecAffinityParam*, int parameters, unsigned int flags, CUdevice device) {
+REVATI_DRIVER cuCtxCreate_v3(CUcontext* out, CUexecAffinityParam*, int parameters, unsigned int flags,
+                             CUdevice device) {
     if (parameters != 0) return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
     return create_context(out, flags, device);
 }
 
-REVATI_DRIVER cuCtxCreate_v4(CUcontext* out, CUctxCreateParams* parameters, unsigned int flags, CUdevice device) {
-    bool plain = parameters == nullptr || (parameters->numExecAffinityParams == 0 && parameters->cigParams == nullptr);
+REVATI_DRIVER cuCtxCreate_v4(CUcontext* out, CUctxCreateParams* parameters, unsigned int flags,
+                             CUdevice device) {
+    bool plain =
+        parameters == nullptr || (parameters->numExecAffinityParams == 0 && parameters->cigParams == nullptr);
     return plain ? create_context(out, flags, device) : CUDA_ERROR_NOT_SUPPORTED;
 }
 
@@ -267,7 +277,8 @@ REVATI_DRIVER cuCtxSynchronize() {
 REVATI_DRIVER cuCtxSynchronize_v2(CUcontext handle) {
     if (handle == nullptr) return cuCtxSynchronize();
     Context* context = to_context(handle);
-    return context == nullptr ? CUDA_ERROR_INVALID_CONTEXT : result(device::synchronize_device(context->device));
+    return context == nullptr ? CUDA_ERROR_INVALID_CONTEXT
+                              : result(device::synchronize_device(context->device));
 }
 
 REVATI_DRIVER cuCtxGetStreamPriorityRange(int* least, int* greatest) {

@@ -23,6 +23,8 @@ Context* current_context();
 Context* primary_context(int device);
 // Null if the handle is no context.
 Context* to_context(CUcontext handle);
-inline CUcontext to_handle(Context* context) { return reinterpret_cast<CUcontext>(context); }
+inline CUcontext to_handle(Context* context) {
+    return reinterpret_cast<CUcontext>(context);
+}
 
 }  // namespace revati::driver

@@ -18,12 +18,17 @@ int peer_value(CUdevice_P2PAttribute attribute) {
     const device::GpuSpec& spec = device::gpu();
     switch (attribute) {
         // Relative performance: 0 is the best link that the device has, and all pairs are alike.
-        case CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK: return 0;
-        case CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED: return spec.peer_access;
+        case CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK:
+            return 0;
+        case CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED:
+            return spec.peer_access;
         // Native atomics travel over NVLink only.
-        case CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED: return spec.peer_access != 0 && spec.nvlinks > 0;
-        case CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED: return spec.peer_access;
-        default: return -1;
+        case CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED:
+            return spec.peer_access != 0 && spec.nvlinks > 0;
+        case CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED:
+            return spec.peer_access;
+        default:
+            return -1;
     }
 }
 
@@ -56,7 +61,9 @@ REVATI_DRIVER cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
     return CUDA_SUCCESS;
 }
 
-REVATI_DRIVER cuDeviceGetUuid(CUuuid* uuid, CUdevice device) { return cuDeviceGetUuid_v2(uuid, device); }
+REVATI_DRIVER cuDeviceGetUuid(CUuuid* uuid, CUdevice device) {
+    return cuDeviceGetUuid_v2(uuid, device);
+}
 
 REVATI_DRIVER cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
     if (bytes == nullptr) return CUDA_ERROR_INVALID_VALUE;
@@ -69,7 +76,8 @@ REVATI_DRIVER cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUd
     if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (!valid_device(device)) return CUDA_ERROR_INVALID_DEVICE;
     auto status = cuda::device_attribute(attribute, device, value);
-    if (status != device::Status::ok) device::log_once("cuDeviceGetAttribute: attribute %d is unknown", attribute);
+    if (status != device::Status::ok)
+        device::log_once("cuDeviceGetAttribute: attribute %d is unknown", attribute);
     return result(status);
 }
 
@@ -115,9 +123,11 @@ REVATI_DRIVER cuDeviceCanAccessPeer(int* can_access, CUdevice device, CUdevice p
     return CUDA_SUCCESS;
 }
 
-REVATI_DRIVER cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attribute, CUdevice source, CUdevice destination) {
+REVATI_DRIVER cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attribute, CUdevice source,
+                                      CUdevice destination) {
     if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (!valid_device(source) || !valid_device(destination) || source == destination) return CUDA_ERROR_INVALID_DEVICE;
+    if (!valid_device(source) || !valid_device(destination) || source == destination)
+        return CUDA_ERROR_INVALID_DEVICE;
     int answer = peer_value(attribute);
     if (answer < 0) return CUDA_ERROR_INVALID_VALUE;
     *value = answer;

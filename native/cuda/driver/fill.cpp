@@ -4,7 +4,8 @@
 namespace revati::driver {
 namespace {
 
-CUresult fill(CUdeviceptr address, uint32_t value, size_t element_bytes, size_t elements, CUstream handle, bool synchronous) {
+CUresult fill(CUdeviceptr address, uint32_t value, size_t element_bytes, size_t elements, CUstream handle,
+              bool synchronous) {
     if (CUresult error = require_context()) return error;
     if (elements == 0) return CUDA_SUCCESS;
     if (address == 0 || address % element_bytes != 0) return CUDA_ERROR_INVALID_VALUE;
@@ -13,8 +14,8 @@ CUresult fill(CUdeviceptr address, uint32_t value, size_t element_bytes, size_t 
     return result(device::fill(stream, to_pointer(address), value, element_bytes, elements, synchronous));
 }
 
-CUresult fill_rows(CUdeviceptr address, size_t pitch_bytes, uint32_t value, size_t element_bytes, size_t width, size_t height,
-                   CUstream handle, bool synchronous) {
+CUresult fill_rows(CUdeviceptr address, size_t pitch_bytes, uint32_t value, size_t element_bytes,
+                   size_t width, size_t height, CUstream handle, bool synchronous) {
     if (height > 1 && pitch_bytes < width * element_bytes) return CUDA_ERROR_INVALID_VALUE;
     for (size_t row = 0; row < height; ++row) {
         CUresult error = fill(address + row * pitch_bytes, value, element_bytes, width, handle, synchronous);
@@ -43,22 +44,28 @@ REVATI_DRIVER cuMemsetD16Async(CUdeviceptr address, unsigned short value, size_t
 REVATI_DRIVER cuMemsetD32Async(CUdeviceptr address, unsigned int value, size_t count, CUstream stream) {
     return fill(address, value, 4, count, stream, false);
 }
-REVATI_DRIVER cuMemsetD2D8_v2(CUdeviceptr address, size_t pitch, unsigned char value, size_t width, size_t height) {
+REVATI_DRIVER cuMemsetD2D8_v2(CUdeviceptr address, size_t pitch, unsigned char value, size_t width,
+                              size_t height) {
     return fill_rows(address, pitch, value, 1, width, height, nullptr, true);
 }
-REVATI_DRIVER cuMemsetD2D16_v2(CUdeviceptr address, size_t pitch, unsigned short value, size_t width, size_t height) {
+REVATI_DRIVER cuMemsetD2D16_v2(CUdeviceptr address, size_t pitch, unsigned short value, size_t width,
+                               size_t height) {
     return fill_rows(address, pitch, value, 2, width, height, nullptr, true);
 }
-REVATI_DRIVER cuMemsetD2D32_v2(CUdeviceptr address, size_t pitch, unsigned int value, size_t width, size_t height) {
+REVATI_DRIVER cuMemsetD2D32_v2(CUdeviceptr address, size_t pitch, unsigned int value, size_t width,
+                               size_t height) {
     return fill_rows(address, pitch, value, 4, width, height, nullptr, true);
 }
-REVATI_DRIVER cuMemsetD2D8Async(CUdeviceptr address, size_t pitch, unsigned char value, size_t width, size_t height, CUstream stream) {
+REVATI_DRIVER cuMemsetD2D8Async(CUdeviceptr address, size_t pitch, unsigned char value, size_t width,
+                                size_t height, CUstream stream) {
     return fill_rows(address, pitch, value, 1, width, height, stream, false);
 }
-REVATI_DRIVER cuMemsetD2D16Async(CUdeviceptr address, size_t pitch, unsigned short value, size_t width, size_t height, CUstream stream) {
+REVATI_DRIVER cuMemsetD2D16Async(CUdeviceptr address, size_t pitch, unsigned short value, size_t width,
+                                 size_t height, CUstream stream) {
     return fill_rows(address, pitch, value, 2, width, height, stream, false);
 }
-REVATI_DRIVER cuMemsetD2D32Async(CUdeviceptr address, size_t pitch, unsigned int value, size_t width, size_t height, CUstream stream) {
+REVATI_DRIVER cuMemsetD2D32Async(CUdeviceptr address, size_t pitch, unsigned int value, size_t width,
+                                 size_t height, CUstream stream) {
     return fill_rows(address, pitch, value, 4, width, height, stream, false);
 }
 

@@ -47,7 +47,9 @@ T read_at(const void* data, size_t offset = 0) {
     return value;
 }
 
-bool is_elf(const void* data) { return std::memcmp(data, ELFMAG, SELFMAG) == 0; }
+bool is_elf(const void* data) {
+    return std::memcmp(data, ELFMAG, SELFMAG) == 0;
+}
 
 bool looks_like_ptx(const char* text) {
     // A PTX module begins with comments and then `.version`.
@@ -59,7 +61,8 @@ bool runs_on(int architecture, int major, int minor) {
     return architecture / 10 == major && architecture % 10 <= minor;
 }
 
-// LLVM's llvm/BinaryFormat/ELF.h names the fields: EF_CUDA_SM in ABI version 7, EF_CUDA_SM_MASK since version 8.
+// LLVM's llvm/BinaryFormat/ELF.h names the fields: EF_CUDA_SM in ABI version 7, EF_CUDA_SM_MASK since
+// version 8.
 int architecture_of(const Elf64_Ehdr& header) {
     constexpr int first_abi_with_wide_field = 8;
     bool wide = header.e_ident[EI_ABIVERSION] >= first_abi_with_wide_field;
@@ -81,8 +84,10 @@ bool holds_variables(const char* section) {
     return std::strncmp(section, ".nv.global", 10) == 0 || std::strcmp(section, ".nv.constant3") == 0;
 }
 
-void list_symbols(const Elf64_Ehdr& header, const Elf64_Shdr& table, const std::vector<int>& data_index, Image* out) {
-    auto strings = read_at<Elf64_Shdr>(out->data, header.e_shoff + size_t{header.e_shentsize} * table.sh_link);
+void list_symbols(const Elf64_Ehdr& header, const Elf64_Shdr& table, const std::vector<int>& data_index,
+                  Image* out) {
+    auto strings =
+        read_at<Elf64_Shdr>(out->data, header.e_shoff + size_t{header.e_shentsize} * table.sh_link);
     const char* names = reinterpret_cast<const char*>(out->data + strings.sh_offset);
     for (size_t offset = 0; offset + sizeof(Elf64_Sym) <= table.sh_size; offset += sizeof(Elf64_Sym)) {
         auto symbol = read_at<Elf64_Sym>(out->data, table.sh_offset + offset);
@@ -96,7 +101,8 @@ void list_symbols(const Elf64_Ehdr& header, const Elf64_Shdr& table, const std::
 
 CUresult read_cubin(const uint8_t* data, int major, int minor, Image* out) {
     auto header = read_at<Elf64_Ehdr>(data);
-    if (header.e_machine != machine_cuda || header.e_shentsize != sizeof(Elf64_Shdr)) return CUDA_ERROR_INVALID_IMAGE;
+    if (header.e_machine != machine_cuda || header.e_shentsize != sizeof(Elf64_Shdr))
+        return CUDA_ERROR_INVALID_IMAGE;
     if (!runs_on(architecture_of(header), major, minor)) return CUDA_ERROR_NO_BINARY_FOR_GPU;
     out->data = data;
     out->bytes = bytes_of(data, header);
@@ -114,7 +120,8 @@ CUresult read_cubin(const uint8_t* data, int major, int minor, Image* out) {
             out->kernels.emplace_back(name + sizeof info_prefix - 1);
         } else if (holds_variables(name)) {
             data_index[index] = static_cast<int>(out->sections.size());
-            out->sections.push_back({section.sh_type == SHT_NOBITS ? nullptr : data + section.sh_offset, section.sh_size});
+            out->sections.push_back(
+                {section.sh_type == SHT_NOBITS ? nullptr : data + section.sh_offset, section.sh_size});
         }
     }
     for (size_t index = 0; index < header.e_shnum; ++index) {
@@ -126,7 +133,8 @@ CUresult read_cubin(const uint8_t* data, int major, int minor, Image* out) {
 
 CUresult refuse_ptx() {
     device::log_once(
-        "a module holds only PTX: there is no just-in-time compiler here; build it for the GPU's own architecture");
+        "a module holds only PTX: there is no just-in-time compiler here; build it for the GPU's own "
+        "architecture");
     return CUDA_ERROR_JIT_COMPILER_NOT_FOUND;
 }
 
@@ -141,7 +149,8 @@ CUresult read_fat_binary(const uint8_t* data, int major, int minor, Image* out) 
         auto entry = read_at<FatBinaryEntry>(cursor);
         auto architecture = static_cast<int>(entry.architecture);
         ptx = ptx || entry.kind == kind_ptx;
-        if (entry.kind == kind_cubin && runs_on(architecture, major, minor) && architecture > best_architecture) {
+        if (entry.kind == kind_cubin && runs_on(architecture, major, minor) &&
+            architecture > best_architecture) {
             best = cursor + entry.header_bytes;
             best_architecture = architecture;
         }

@@ -1,12 +1,12 @@
 // Reading the images that programs load: cubins (ELF) and fat binaries that contain them.
 #pragma once
 
+#include <cuda.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include <cuda.h>
 
 namespace revati::driver {
 
@@ -33,7 +33,8 @@ struct Image {
     bool opaque = false;
 };
 
-// Finds the code for a GPU of compute capability `major`.`minor` in `data` and lists what it holds. `out` points into `data`.
+// Finds the code for a GPU of compute capability `major`.`minor` in `data` and lists what it holds. `out`
+// points into `data`.
 CUresult read_image(const void* data, int major, int minor, Image* out);
 
 }  // namespace revati::driver

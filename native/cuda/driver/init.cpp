@@ -20,7 +20,8 @@ bool has_version_suffix(const std::string& name) {
            name.find_first_not_of("0123456789", position + 2) == std::string::npos;
 }
 
-// Functions whose newest version has another signature than older callers expect: the version of CUDA in which each came.
+// Functions whose newest version has another signature than older callers expect: the version of CUDA in
+// which each came.
 struct Versioned {
     const char* base;
     int since;
@@ -142,7 +143,8 @@ REVATI_DRIVER cuGetProcAddress_v2(const char* symbol, void** function, int cuda_
     Lookup lookup = look_up(symbol, cuda_version);
     if (lookup.entry != nullptr && flags == CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM) {
         for (const char* suffix : {"_ptsz", "_ptds"}) {
-            if (auto* variant = find_implemented(std::string(lookup.entry->name) + suffix)) lookup.entry = variant;
+            if (auto* variant = find_implemented(std::string(lookup.entry->name) + suffix))
+                lookup.entry = variant;
         }
     }
     if (lookup.entry != nullptr) *function = lookup.entry->address;
@@ -159,15 +161,21 @@ REVATI_DRIVER cuGetProcAddress(const char* symbol, void** function, int cuda_ver
     return cuGetProcAddress_v2(symbol, function, cuda_version, flags, nullptr);
 }
 
-// The vendor's undocumented tables, among them the check that software is genuine. We have none and answer for none.
+// The vendor's undocumented tables, among them the check that software is genuine. We have none and answer
+// for none.
 REVATI_DRIVER cuGetExportTable(const void** table, const CUuuid*) {
     if (table == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *table = nullptr;
-    device::log_once("cuGetExportTable: the driver's undocumented tables do not exist here; answered with \"not found\"");
+    device::log_once(
+        "cuGetExportTable: the driver's undocumented tables do not exist here; answered with \"not found\"");
     return CUDA_ERROR_NOT_FOUND;
 }
 
-REVATI_DRIVER cuProfilerStart() { return require_context(); }
-REVATI_DRIVER cuProfilerStop() { return require_context(); }
+REVATI_DRIVER cuProfilerStart() {
+    return require_context();
+}
+REVATI_DRIVER cuProfilerStop() {
+    return require_context();
+}
 
 }  // namespace revati::driver

@@ -26,7 +26,8 @@ class UnpackedArguments {
         if (!params.known || params.offsets.size() != params.bytes.size()) return CUDA_ERROR_NOT_SUPPORTED;
         pointers_.reserve(params.bytes.size());
         for (size_t index = 0; index < params.bytes.size(); ++index) {
-            if (buffer == nullptr || params.offsets[index] + params.bytes[index] > bytes) return CUDA_ERROR_INVALID_VALUE;
+            if (buffer == nullptr || params.offsets[index] + params.bytes[index] > bytes)
+                return CUDA_ERROR_INVALID_VALUE;
             pointers_.push_back(const_cast<uint8_t*>(buffer + params.offsets[index]));
         }
         return CUDA_SUCCESS;
@@ -37,19 +38,22 @@ class UnpackedArguments {
     std::vector<void*> pointers_;
 };
 
-CUresult submit(CUfunction function, const device::LaunchConfig& config, CUstream handle, void** arguments, void** extra) {
+CUresult submit(CUfunction function, const device::LaunchConfig& config, CUstream handle, void** arguments,
+                void** extra) {
     if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (arguments != nullptr && extra != nullptr) return CUDA_ERROR_INVALID_VALUE;
     device::Stream* stream = to_stream(handle);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     device::Kernel* kernel = to_kernel(function);
     bool too_large = false;
-    auto geometry = cuda::check_geometry(kernel->attributes, config.grid, config.block, config.shared_bytes, &too_large);
+    auto geometry =
+        cuda::check_geometry(kernel->attributes, config.grid, config.block, config.shared_bytes, &too_large);
     if (geometry != device::Status::ok) return result(geometry);
     if (extra == nullptr) return result(device::launch(stream, kernel, config, arguments));
     UnpackedArguments unpacked;
     CUresult error = unpacked.read(*kernel, extra);
-    return error != CUDA_SUCCESS ? error : result(device::launch(stream, kernel, config, unpacked.pointers()));
+    return error != CUDA_SUCCESS ? error
+                                 : result(device::launch(stream, kernel, config, unpacked.pointers()));
 }
 
 CUresult apply_attributes(const CUlaunchConfig& given, device::LaunchConfig* config) {
@@ -57,9 +61,12 @@ CUresult apply_attributes(const CUlaunchConfig& given, device::LaunchConfig* con
         const CUlaunchAttribute& attribute = given.attrs[index];
         switch (attribute.id) {
             case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-                config->cluster = {attribute.value.clusterDim.x, attribute.value.clusterDim.y, attribute.value.clusterDim.z};
+                config->cluster = {attribute.value.clusterDim.x, attribute.value.clusterDim.y,
+                                   attribute.value.clusterDim.z};
                 break;
-            case CU_LAUNCH_ATTRIBUTE_COOPERATIVE: config->cooperative = attribute.value.cooperative != 0; break;
+            case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+                config->cooperative = attribute.value.cooperative != 0;
+                break;
             // Hints that change when work runs, within what the model of a stream's time can express.
             case CU_LAUNCH_ATTRIBUTE_IGNORE:
             case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
@@ -69,7 +76,8 @@ CUresult apply_attributes(const CUlaunchConfig& given, device::LaunchConfig* con
             case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
             case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
             case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
-            case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT: break;
+            case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+                break;
             default:
                 device::log_once("a kernel launch has attribute %d, which is not supported", attribute.id);
                 return CUDA_ERROR_NOT_SUPPORTED;
@@ -80,9 +88,10 @@ CUresult apply_attributes(const CUlaunchConfig& given, device::LaunchConfig* con
 
 }  // namespace
 
-REVATI_DRIVER cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z, unsigned int block_x,
-                             unsigned int block_y, unsigned int block_z, unsigned int shared_bytes, CUstream stream, void** arguments,
-                             void** extra) {
+REVATI_DRIVER cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y,
+                             unsigned int grid_z, unsigned int block_x, unsigned int block_y,
+                             unsigned int block_z, unsigned int shared_bytes, CUstream stream,
+                             void** arguments, void** extra) {
     device::LaunchConfig config;
     config.grid = {grid_x, grid_y, grid_z};
     config.block = {block_x, block_y, block_z};
@@ -90,9 +99,10 @@ REVATI_DRIVER cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned 
     return submit(function, config, stream, arguments, extra);
 }
 
-REVATI_DRIVER cuLaunchCooperativeKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
-                                        unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared_bytes,
-                                        CUstream stream, void** arguments) {
+REVATI_DRIVER cuLaunchCooperativeKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y,
+                                        unsigned int grid_z, unsigned int block_x, unsigned int block_y,
+                                        unsigned int block_z, unsigned int shared_bytes, CUstream stream,
+                                        void** arguments) {
     device::LaunchConfig config;
     config.grid = {grid_x, grid_y, grid_z};
     config.block = {block_x, block_y, block_z};
@@ -101,8 +111,10 @@ REVATI_DRIVER cuLaunchCooperativeKernel(CUfunction function, unsigned int grid_x
     return submit(function, config, stream, arguments, nullptr);
 }
 
-REVATI_DRIVER cuLaunchKernelEx(const CUlaunchConfig* given, CUfunction function, void** arguments, void** extra) {
-    if (given == nullptr || (given->numAttrs != 0 && given->attrs == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+REVATI_DRIVER cuLaunchKernelEx(const CUlaunchConfig* given, CUfunction function, void** arguments,
+                               void** extra) {
+    if (given == nullptr || (given->numAttrs != 0 && given->attrs == nullptr))
+        return CUDA_ERROR_INVALID_VALUE;
     device::LaunchConfig config;
     config.grid = {given->gridDimX, given->gridDimY, given->gridDimZ};
     config.block = {given->blockDimX, given->blockDimY, given->blockDimZ};

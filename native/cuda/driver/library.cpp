@@ -3,21 +3,23 @@
 
 namespace revati::driver {
 
-REVATI_DRIVER cuLibraryLoadData(CUlibrary* out, const void* code, CUjit_option*, void**, unsigned int, CUlibraryOption*, void**,
-                                unsigned int) {
+REVATI_DRIVER cuLibraryLoadData(CUlibrary* out, const void* code, CUjit_option*, void**, unsigned int,
+                                CUlibraryOption*, void**, unsigned int) {
     if (out == nullptr || code == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (device::device_count() == 0) return CUDA_ERROR_NO_DEVICE;
     return Module::load(code, reinterpret_cast<Module**>(out));
 }
 
-REVATI_DRIVER cuLibraryLoadFromFile(CUlibrary* out, const char* path, CUjit_option*, void**, unsigned int, CUlibraryOption*, void**,
-                                    unsigned int) {
+REVATI_DRIVER cuLibraryLoadFromFile(CUlibrary* out, const char* path, CUjit_option*, void**, unsigned int,
+                                    CUlibraryOption*, void**, unsigned int) {
     if (out == nullptr || path == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (device::device_count() == 0) return CUDA_ERROR_NO_DEVICE;
     return load_file(path, reinterpret_cast<Module**>(out));
 }
 
-REVATI_DRIVER cuLibraryUnload(CUlibrary handle) { return unload(reinterpret_cast<Module*>(handle)); }
+REVATI_DRIVER cuLibraryUnload(CUlibrary handle) {
+    return unload(reinterpret_cast<Module*>(handle));
+}
 
 REVATI_DRIVER cuLibraryGetModule(CUmodule* out, CUlibrary handle) {
     if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
@@ -43,7 +45,8 @@ REVATI_DRIVER cuLibraryGetKernelCount(unsigned int* count, CUlibrary handle) {
 }
 
 REVATI_DRIVER cuLibraryEnumerateKernels(CUkernel* kernels, unsigned int count, CUlibrary handle) {
-    return cuModuleEnumerateFunctions(reinterpret_cast<CUfunction*>(kernels), count, reinterpret_cast<CUmodule>(handle));
+    return cuModuleEnumerateFunctions(reinterpret_cast<CUfunction*>(kernels), count,
+                                      reinterpret_cast<CUmodule>(handle));
 }
 
 REVATI_DRIVER cuLibraryGetGlobal(CUdeviceptr* address, size_t* bytes, CUlibrary handle, const char* name) {
@@ -78,12 +81,14 @@ REVATI_DRIVER cuKernelGetParamInfo(CUkernel kernel, size_t index, size_t* offset
     return cuFuncGetParamInfo(to_function(to_kernel(kernel)), index, offset, bytes);
 }
 
-REVATI_DRIVER cuKernelGetAttribute(int* value, CUfunction_attribute attribute, CUkernel kernel, CUdevice device) {
+REVATI_DRIVER cuKernelGetAttribute(int* value, CUfunction_attribute attribute, CUkernel kernel,
+                                   CUdevice device) {
     if (!valid_device(device)) return CUDA_ERROR_INVALID_DEVICE;
     return cuFuncGetAttribute(value, attribute, to_function(to_kernel(kernel)));
 }
 
-REVATI_DRIVER cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkernel kernel, CUdevice device) {
+REVATI_DRIVER cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkernel kernel,
+                                   CUdevice device) {
     if (!valid_device(device)) return CUDA_ERROR_INVALID_DEVICE;
     return cuFuncSetAttribute(to_function(to_kernel(kernel)), attribute, value);
 }

@@ -1,4 +1,5 @@
-// Limits and cache preferences of a context. They steer code that runs on the GPU; here they are kept and told back.
+// Limits and cache preferences of a context. They steer code that runs on the GPU; here they are kept and
+// told back.
 #include <array>
 #include <atomic>
 
@@ -9,7 +10,8 @@ namespace {
 
 constexpr size_t megabyte = 1 << 20;
 
-// The defaults that the driver sets ("cudaDeviceGetLimit" in the CUDA documentation); one set for the process.
+// The defaults that the driver sets ("cudaDeviceGetLimit" in the CUDA documentation); one set for the
+// process.
 struct Limits {
     std::atomic<size_t> stack_bytes{1024};
     std::atomic<size_t> printf_bytes{7 * megabyte};
@@ -26,13 +28,20 @@ Limits& limits() {
 
 std::atomic<size_t>* limit_named(CUlimit limit) {
     switch (limit) {
-        case CU_LIMIT_STACK_SIZE: return &limits().stack_bytes;
-        case CU_LIMIT_PRINTF_FIFO_SIZE: return &limits().printf_bytes;
-        case CU_LIMIT_MALLOC_HEAP_SIZE: return &limits().heap_bytes;
-        case CU_LIMIT_DEV_RUNTIME_PENDING_LAUNCH_COUNT: return &limits().pending_launches;
-        case CU_LIMIT_MAX_L2_FETCH_GRANULARITY: return &limits().l2_fetch_bytes;
-        case CU_LIMIT_PERSISTING_L2_CACHE_SIZE: return &limits().persisting_l2_bytes;
-        default: return nullptr;
+        case CU_LIMIT_STACK_SIZE:
+            return &limits().stack_bytes;
+        case CU_LIMIT_PRINTF_FIFO_SIZE:
+            return &limits().printf_bytes;
+        case CU_LIMIT_MALLOC_HEAP_SIZE:
+            return &limits().heap_bytes;
+        case CU_LIMIT_DEV_RUNTIME_PENDING_LAUNCH_COUNT:
+            return &limits().pending_launches;
+        case CU_LIMIT_MAX_L2_FETCH_GRANULARITY:
+            return &limits().l2_fetch_bytes;
+        case CU_LIMIT_PERSISTING_L2_CACHE_SIZE:
+            return &limits().persisting_l2_bytes;
+        default:
+            return nullptr;
     }
 }
 
@@ -71,12 +80,15 @@ REVATI_DRIVER cuCtxGetCacheConfig(CUfunc_cache* config) {
 }
 
 REVATI_DRIVER cuCtxSetCacheConfig(CUfunc_cache config) {
-    if (config < CU_FUNC_CACHE_PREFER_NONE || config > CU_FUNC_CACHE_PREFER_EQUAL) return CUDA_ERROR_INVALID_VALUE;
+    if (config < CU_FUNC_CACHE_PREFER_NONE || config > CU_FUNC_CACHE_PREFER_EQUAL)
+        return CUDA_ERROR_INVALID_VALUE;
     if (CUresult error = require_context()) return error;
     cache_config = config;
     return CUDA_SUCCESS;
 }
 
-REVATI_DRIVER cuCtxResetPersistingL2Cache() { return require_context(); }
+REVATI_DRIVER cuCtxResetPersistingL2Cache() {
+    return require_context();
+}
 
 }  // namespace revati::driver

@@ -26,7 +26,8 @@ CUresult Module::load(const void* image, Module** out) {
     const device::GpuSpec& spec = device::gpu();
     CUresult error = read_image(image, spec.compute_major, spec.compute_minor, &module->image_);
     if (error != CUDA_SUCCESS) return error;
-    // Programs may free the image as soon as it is loaded. Read again so that all pointers lead into the copy.
+    // Programs may free the image as soon as it is loaded. Read again so that all pointers lead into the
+    // copy.
     if (!module->image_.opaque) {
         module->storage_.assign(module->image_.data, module->image_.data + module->image_.bytes);
         module->image_ = Image();
@@ -96,8 +97,12 @@ CUresult Module::global(const std::string& name, CUdeviceptr* address, size_t* b
     return CUDA_ERROR_NOT_FOUND;
 }
 
-Module* to_module(CUmodule handle) { return find_loaded(reinterpret_cast<Module*>(handle)); }
-Module* to_module(CUlibrary handle) { return find_loaded(reinterpret_cast<Module*>(handle)); }
+Module* to_module(CUmodule handle) {
+    return find_loaded(reinterpret_cast<Module*>(handle));
+}
+Module* to_module(CUlibrary handle) {
+    return find_loaded(reinterpret_cast<Module*>(handle));
+}
 
 CUresult load_file(const char* path, Module** out) {
     std::ifstream file(path, std::ios::binary);
@@ -131,7 +136,9 @@ REVATI_DRIVER cuModuleLoadDataEx(CUmodule* out, const void* image, unsigned int,
     return cuModuleLoadData(out, image);
 }
 
-REVATI_DRIVER cuModuleLoadFatBinary(CUmodule* out, const void* image) { return cuModuleLoadData(out, image); }
+REVATI_DRIVER cuModuleLoadFatBinary(CUmodule* out, const void* image) {
+    return cuModuleLoadData(out, image);
+}
 
 REVATI_DRIVER cuModuleLoad(CUmodule* out, const char* path) {
     if (out == nullptr || path == nullptr) return CUDA_ERROR_INVALID_VALUE;
@@ -139,7 +146,9 @@ REVATI_DRIVER cuModuleLoad(CUmodule* out, const char* path) {
     return load_file(path, reinterpret_cast<Module**>(out));
 }
 
-REVATI_DRIVER cuModuleUnload(CUmodule handle) { return unload(reinterpret_cast<Module*>(handle)); }
+REVATI_DRIVER cuModuleUnload(CUmodule handle) {
+    return unload(reinterpret_cast<Module*>(handle));
+}
 
 REVATI_DRIVER cuModuleGetFunction(CUfunction* out, CUmodule handle, const char* name) {
     if (out == nullptr || name == nullptr || *name == '\0') return CUDA_ERROR_INVALID_VALUE;

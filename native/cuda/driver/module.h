@@ -1,4 +1,5 @@
-// Loaded code. A CUmodule and a CUlibrary are the same object: a library's code is simply there for every context.
+// Loaded code. A CUmodule and a CUlibrary are the same object: a library's code is simply there for every
+// context.
 #pragma once
 
 #include <map>

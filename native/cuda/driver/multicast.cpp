@@ -37,7 +37,8 @@ CUresult check_supported() {
 }
 
 CUresult check_properties(const CUmulticastObjectProp* properties) {
-    if (properties == nullptr || properties->size == 0 || properties->flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (properties == nullptr || properties->size == 0 || properties->flags != 0)
+        return CUDA_ERROR_INVALID_VALUE;
     if (properties->numDevices == 0) return CUDA_ERROR_INVALID_VALUE;
     return (properties->handleTypes & ~1ULL) != 0 ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
 }
@@ -75,7 +76,8 @@ void forget_multicast(CUmemGenericAllocationHandle handle) {
 
 REVATI_DRIVER cuMulticastGetGranularity(size_t* granularity, const CUmulticastObjectProp* properties,
                                         CUmulticastGranularity_flags option) {
-    if (granularity == nullptr || option > CU_MULTICAST_GRANULARITY_RECOMMENDED) return CUDA_ERROR_INVALID_VALUE;
+    if (granularity == nullptr || option > CU_MULTICAST_GRANULARITY_RECOMMENDED)
+        return CUDA_ERROR_INVALID_VALUE;
     if (CUresult error = check_supported()) return error;
     if (CUresult error = check_properties(properties)) return error;
     *granularity = device::mapping_granularity();
@@ -111,22 +113,25 @@ REVATI_DRIVER cuMulticastAddDevice(CUmemGenericAllocationHandle handle, CUdevice
     return !full && object.devices.insert(device).second ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-REVATI_DRIVER cuMulticastBindMem(CUmemGenericAllocationHandle handle, size_t offset, CUmemGenericAllocationHandle memory,
-                                 size_t memory_offset, size_t bytes, unsigned long long flags) {
+REVATI_DRIVER cuMulticastBindMem(CUmemGenericAllocationHandle handle, size_t offset,
+                                 CUmemGenericAllocationHandle memory, size_t memory_offset, size_t bytes,
+                                 unsigned long long flags) {
     if (memory == 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     size_t available = device::physical_bytes_of(reinterpret_cast<device::PhysicalMemory*>(memory));
     if (memory_offset + bytes > available) return CUDA_ERROR_INVALID_VALUE;
     return check_range(handle, offset, bytes);
 }
 
-REVATI_DRIVER cuMulticastBindAddr(CUmemGenericAllocationHandle handle, size_t offset, CUdeviceptr address, size_t bytes,
-                                  unsigned long long flags) {
+REVATI_DRIVER cuMulticastBindAddr(CUmemGenericAllocationHandle handle, size_t offset, CUdeviceptr address,
+                                  size_t bytes, unsigned long long flags) {
     device::Allocation allocation;
-    if (flags != 0 || !device::find_allocation(to_pointer(address), &allocation)) return CUDA_ERROR_INVALID_VALUE;
+    if (flags != 0 || !device::find_allocation(to_pointer(address), &allocation))
+        return CUDA_ERROR_INVALID_VALUE;
     return check_range(handle, offset, bytes);
 }
 
-REVATI_DRIVER cuMulticastUnbind(CUmemGenericAllocationHandle handle, CUdevice device, size_t offset, size_t bytes) {
+REVATI_DRIVER cuMulticastUnbind(CUmemGenericAllocationHandle handle, CUdevice device, size_t offset,
+                                size_t bytes) {
     if (!valid_device(device)) return CUDA_ERROR_INVALID_DEVICE;
     return check_range(handle, offset, bytes);
 }

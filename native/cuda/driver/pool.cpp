@@ -1,5 +1,5 @@
-// Stream-ordered memory. Work happens in program order at submission, so that memory can be taken and given back at the call itself; a pool
-// is an account of it.
+// Stream-ordered memory. Work happens in program order at submission, so that memory can be taken and given
+// back at the call itself; a pool is an account of it.
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -10,7 +10,7 @@
 // The public header's opaque type.
 struct CUmemPoolHandle_st {
     int device = 0;
-    size_t most_bytes = 0;  // 0: as much as the device has
+    size_t most_bytes = 0;     // 0: as much as the device has
     int reuse[3] = {1, 1, 1};  // the three reuse attributes, in their order
     uint64_t release_threshold_bytes = 0;
     uint64_t used_bytes = 0, used_high_bytes = 0;
@@ -63,13 +63,17 @@ CUresult allocate(CUdeviceptr* out, size_t bytes, Pool* pool) {
 
 uint64_t* number_attribute(Pool* pool, CUmemPool_attribute attribute) {
     switch (attribute) {
-        case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD: return &pool->release_threshold_bytes;
+        case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
+            return &pool->release_threshold_bytes;
         // Nothing is kept in reserve: what is not used has gone back to the device.
         case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
-        case CU_MEMPOOL_ATTR_USED_MEM_CURRENT: return &pool->used_bytes;
+        case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
+            return &pool->used_bytes;
         case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
-        case CU_MEMPOOL_ATTR_USED_MEM_HIGH: return &pool->used_high_bytes;
-        default: return nullptr;
+        case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
+            return &pool->used_high_bytes;
+        default:
+            return nullptr;
     }
 }
 
@@ -79,11 +83,14 @@ int* switch_attribute(Pool* pool, CUmemPool_attribute attribute) {
     return is_switch ? &pool->reuse[attribute - CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES] : nullptr;
 }
 
-bool known(Pool* pool) { return registry().pools.count(pool) != 0; }
+bool known(Pool* pool) {
+    return registry().pools.count(pool) != 0;
+}
 
 CUresult refuse_capture(device::Stream* stream) {
     device::CaptureInfo info;
-    bool capturing = device::capture_info(stream, &info) == device::Status::ok && info.state != device::CaptureState::none;
+    bool capturing =
+        device::capture_info(stream, &info) == device::Status::ok && info.state != device::CaptureState::none;
     return capturing ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;  // memory nodes of graphs
 }
 
@@ -124,8 +131,10 @@ REVATI_DRIVER cuMemFreeAsync(CUdeviceptr pointer, CUstream handle) {
 }
 
 REVATI_DRIVER cuMemPoolCreate(CUmemoryPool* out, const CUmemPoolProps* properties) {
-    if (out == nullptr || properties == nullptr || properties->allocType != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
-    bool ours = properties->location.type == CU_MEM_LOCATION_TYPE_DEVICE && properties->handleTypes == CU_MEM_HANDLE_TYPE_NONE;
+    if (out == nullptr || properties == nullptr || properties->allocType != CU_MEM_ALLOCATION_TYPE_PINNED)
+        return CUDA_ERROR_INVALID_VALUE;
+    bool ours = properties->location.type == CU_MEM_LOCATION_TYPE_DEVICE &&
+                properties->handleTypes == CU_MEM_HANDLE_TYPE_NONE;
     if (!ours) return CUDA_ERROR_NOT_SUPPORTED;
     if (!valid_device(properties->location.id)) return CUDA_ERROR_INVALID_DEVICE;
     auto* pool = new Pool;
@@ -173,10 +182,12 @@ REVATI_DRIVER cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attri
         *kept = *static_cast<const int*>(value);
         return CUDA_SUCCESS;
     }
-    bool is_high = attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH || attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    bool is_high =
+        attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH || attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH;
     auto wanted = *static_cast<const cuuint64_t*>(value);
     // High marks can only be reset to zero, and current figures not be set at all.
-    if (attribute != CU_MEMPOOL_ATTR_RELEASE_THRESHOLD && !(is_high && wanted == 0)) return CUDA_ERROR_INVALID_VALUE;
+    if (attribute != CU_MEMPOOL_ATTR_RELEASE_THRESHOLD && !(is_high && wanted == 0))
+        return CUDA_ERROR_INVALID_VALUE;
     *number_attribute(pool, attribute) = is_high ? pool->used_bytes : wanted;
     return CUDA_SUCCESS;
 }

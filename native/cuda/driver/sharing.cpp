@@ -8,7 +8,8 @@
 namespace revati::driver {
 namespace {
 
-static_assert(sizeof(device::MemoryShareHandle) == sizeof(CUipcMemHandle), "a memory handle fills its public type");
+static_assert(sizeof(device::MemoryShareHandle) == sizeof(CUipcMemHandle),
+              "a memory handle fills its public type");
 
 // Which device may reach which, as enabled by this process.
 struct PeerAccess {
@@ -37,7 +38,8 @@ REVATI_DRIVER cuIpcOpenMemHandle_v2(CUdeviceptr* out, CUipcMemHandle given, unsi
     if (CUresult error = require_context()) return error;
     device::MemoryShareHandle handle;
     std::memcpy(&handle, &given, sizeof handle);
-    return result(device::open_shared_memory(device::current_device(), handle, reinterpret_cast<void**>(out)));
+    return result(
+        device::open_shared_memory(device::current_device(), handle, reinterpret_cast<void**>(out)));
 }
 
 REVATI_DRIVER cuIpcCloseMemHandle(CUdeviceptr pointer) {
@@ -55,7 +57,8 @@ REVATI_DRIVER cuIpcGetEventHandle(CUipcEventHandle* out, CUevent handle) {
 REVATI_DRIVER cuIpcOpenEventHandle(CUevent* out, CUipcEventHandle handle) {
     if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (CUresult error = require_context()) return error;
-    return result(device::open_shared_event(device::current_device(), &handle, reinterpret_cast<device::Event**>(out)));
+    return result(
+        device::open_shared_event(device::current_device(), &handle, reinterpret_cast<device::Event**>(out)));
 }
 
 REVATI_DRIVER cuCtxEnablePeerAccess(CUcontext handle, unsigned int flags) {

@@ -1,5 +1,6 @@
-// Tensor maps: descriptors that Hopper and later GPUs read when a kernel copies a tile. No kernel runs here, so that only the documented
-// checks of the arguments matter; the 128 bytes then hold the arguments themselves, for whoever wants to know what a launch reads.
+// Tensor maps: descriptors that Hopper and later GPUs read when a kernel copies a tile. No kernel runs here,
+// so that only the documented checks of the arguments matter; the 128 bytes then hold the arguments
+// themselves, for whoever wants to know what a launch reads.
 #include <cstring>
 
 #include "cuda/driver/api.h"
@@ -24,25 +25,35 @@ constexpr uint64_t stride_limit_bytes = uint64_t{1} << 40;
 
 size_t element_bytes(CUtensorMapDataType type) {
     switch (type) {
-        case CU_TENSOR_MAP_DATA_TYPE_UINT8: return 1;
+        case CU_TENSOR_MAP_DATA_TYPE_UINT8:
+            return 1;
         case CU_TENSOR_MAP_DATA_TYPE_UINT16:
         case CU_TENSOR_MAP_DATA_TYPE_FLOAT16:
-        case CU_TENSOR_MAP_DATA_TYPE_BFLOAT16: return 2;
+        case CU_TENSOR_MAP_DATA_TYPE_BFLOAT16:
+            return 2;
         case CU_TENSOR_MAP_DATA_TYPE_UINT64:
         case CU_TENSOR_MAP_DATA_TYPE_INT64:
-        case CU_TENSOR_MAP_DATA_TYPE_FLOAT64: return 8;
-        default: return 4;
+        case CU_TENSOR_MAP_DATA_TYPE_FLOAT64:
+            return 8;
+        default:
+            return 4;
     }
 }
 
-bool is_packed(CUtensorMapDataType type) { return type >= CU_TENSOR_MAP_DATA_TYPE_16U4_ALIGN8B; }
+bool is_packed(CUtensorMapDataType type) {
+    return type >= CU_TENSOR_MAP_DATA_TYPE_16U4_ALIGN8B;
+}
 
 size_t swizzle_bytes(CUtensorMapSwizzle swizzle) {
     switch (swizzle) {
-        case CU_TENSOR_MAP_SWIZZLE_NONE: return SIZE_MAX;
-        case CU_TENSOR_MAP_SWIZZLE_32B: return 32;
-        case CU_TENSOR_MAP_SWIZZLE_64B: return 64;
-        default: return 128;
+        case CU_TENSOR_MAP_SWIZZLE_NONE:
+            return SIZE_MAX;
+        case CU_TENSOR_MAP_SWIZZLE_32B:
+            return 32;
+        case CU_TENSOR_MAP_SWIZZLE_64B:
+            return 64;
+        default:
+            return 128;
     }
 }
 
@@ -60,23 +71,31 @@ struct Request {
 
 CUresult check_tensor(const Request& request, cuuint32_t least_rank) {
     auto bits = reinterpret_cast<uintptr_t>(request.address);
-    bool wide = request.interleave == CU_TENSOR_MAP_INTERLEAVE_32B || request.type >= CU_TENSOR_MAP_DATA_TYPE_16U4_ALIGN16B;
+    bool wide = request.interleave == CU_TENSOR_MAP_INTERLEAVE_32B ||
+                request.type >= CU_TENSOR_MAP_DATA_TYPE_16U4_ALIGN16B;
     size_t alignment = wide ? 32 : 16;
-    if (request.map == nullptr || request.dimensions == nullptr || request.element_strides == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (request.type > CU_TENSOR_MAP_DATA_TYPE_16U6_ALIGN16B || request.rank < least_rank || request.rank > 5) {
+    if (request.map == nullptr || request.dimensions == nullptr || request.element_strides == nullptr)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (request.type > CU_TENSOR_MAP_DATA_TYPE_16U6_ALIGN16B || request.rank < least_rank ||
+        request.rank > 5) {
         return CUDA_ERROR_INVALID_VALUE;
     }
-    if (request.interleave != CU_TENSOR_MAP_INTERLEAVE_NONE && request.rank < 3) return CUDA_ERROR_INVALID_VALUE;
+    if (request.interleave != CU_TENSOR_MAP_INTERLEAVE_NONE && request.rank < 3)
+        return CUDA_ERROR_INVALID_VALUE;
     if (request.interleave == CU_TENSOR_MAP_INTERLEAVE_32B && request.swizzle != CU_TENSOR_MAP_SWIZZLE_32B) {
         return CUDA_ERROR_INVALID_VALUE;
     }
-    if (bits == 0 || bits % alignment != 0 || (request.rank > 1 && request.strides == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+    if (bits == 0 || bits % alignment != 0 || (request.rank > 1 && request.strides == nullptr))
+        return CUDA_ERROR_INVALID_VALUE;
     for (cuuint32_t axis = 0; axis < request.rank; ++axis) {
-        if (request.dimensions[axis] == 0 || request.dimensions[axis] > most_elements) return CUDA_ERROR_INVALID_VALUE;
-        if (request.element_strides[axis] == 0 || request.element_strides[axis] > 8) return CUDA_ERROR_INVALID_VALUE;
+        if (request.dimensions[axis] == 0 || request.dimensions[axis] > most_elements)
+            return CUDA_ERROR_INVALID_VALUE;
+        if (request.element_strides[axis] == 0 || request.element_strides[axis] > 8)
+            return CUDA_ERROR_INVALID_VALUE;
     }
     for (cuuint32_t axis = 0; axis + 1 < request.rank; ++axis) {
-        if (request.strides[axis] % alignment != 0 || request.strides[axis] >= stride_limit_bytes) return CUDA_ERROR_INVALID_VALUE;
+        if (request.strides[axis] % alignment != 0 || request.strides[axis] >= stride_limit_bytes)
+            return CUDA_ERROR_INVALID_VALUE;
     }
     return CUDA_SUCCESS;
 }
@@ -85,7 +104,8 @@ CUresult check_inner_box(const Request& request, size_t elements) {
     if (is_packed(request.type)) return CUDA_SUCCESS;
     size_t bytes = elements * element_bytes(request.type);
     if (request.interleave != CU_TENSOR_MAP_INTERLEAVE_NONE) return CUDA_SUCCESS;
-    return bytes % 16 == 0 && bytes <= swizzle_bytes(request.swizzle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return bytes % 16 == 0 && bytes <= swizzle_bytes(request.swizzle) ? CUDA_SUCCESS
+                                                                      : CUDA_ERROR_INVALID_VALUE;
 }
 
 void write(const Request& request, const cuuint32_t* box) {
@@ -111,9 +131,10 @@ CUresult check_supported() {
 
 }  // namespace
 
-REVATI_DRIVER cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank, void* address,
-                                     const cuuint64_t* dimensions, const cuuint64_t* strides, const cuuint32_t* box,
-                                     const cuuint32_t* element_strides, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+REVATI_DRIVER cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank,
+                                     void* address, const cuuint64_t* dimensions, const cuuint64_t* strides,
+                                     const cuuint32_t* box, const cuuint32_t* element_strides,
+                                     CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
                                      CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
     if (CUresult error = check_supported()) return error;
     Request request{map, type, rank, address, dimensions, strides, element_strides, interleave, swizzle};
@@ -127,10 +148,11 @@ REVATI_DRIVER cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type,
     return CUDA_SUCCESS;
 }
 
-REVATI_DRIVER cuTensorMapEncodeIm2col(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank, void* address,
-                                      const cuuint64_t* dimensions, const cuuint64_t* strides, const int* lower_corner,
-                                      const int* upper_corner, cuuint32_t channels, cuuint32_t pixels,
-                                      const cuuint32_t* element_strides, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+REVATI_DRIVER cuTensorMapEncodeIm2col(CUtensorMap* map, CUtensorMapDataType type, cuuint32_t rank,
+                                      void* address, const cuuint64_t* dimensions, const cuuint64_t* strides,
+                                      const int* lower_corner, const int* upper_corner, cuuint32_t channels,
+                                      cuuint32_t pixels, const cuuint32_t* element_strides,
+                                      CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
                                       CUtensorMapL2promotion, CUtensorMapFloatOOBfill) {
     if (CUresult error = check_supported()) return error;
     Request request{map, type, rank, address, dimensions, strides, element_strides, interleave, swizzle};
@@ -144,7 +166,8 @@ REVATI_DRIVER cuTensorMapEncodeIm2col(CUtensorMap* map, CUtensorMapDataType type
 
 REVATI_DRIVER cuTensorMapReplaceAddress(CUtensorMap* map, void* address) {
     Description description;
-    if (map == nullptr || address == nullptr || reinterpret_cast<uintptr_t>(address) % 16 != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (map == nullptr || address == nullptr || reinterpret_cast<uintptr_t>(address) % 16 != 0)
+        return CUDA_ERROR_INVALID_VALUE;
     std::memcpy(&description, map, sizeof description);
     if (description.magic != description_magic) return CUDA_ERROR_INVALID_VALUE;
     description.address = reinterpret_cast<uintptr_t>(address);

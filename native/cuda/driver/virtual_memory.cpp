@@ -9,7 +9,8 @@ device::PhysicalMemory* to_physical(CUmemGenericAllocationHandle handle) {
 }
 
 CUresult check_properties(const CUmemAllocationProp* properties) {
-    if (properties == nullptr || properties->type != CU_MEM_ALLOCATION_TYPE_PINNED) return CUDA_ERROR_INVALID_VALUE;
+    if (properties == nullptr || properties->type != CU_MEM_ALLOCATION_TYPE_PINNED)
+        return CUDA_ERROR_INVALID_VALUE;
     if (properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_NOT_SUPPORTED;
     if (!valid_device(properties->location.id)) return CUDA_ERROR_INVALID_DEVICE;
     bool shareable = properties->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE ||
@@ -19,20 +20,23 @@ CUresult check_properties(const CUmemAllocationProp* properties) {
 
 }  // namespace
 
-REVATI_DRIVER cuMemAddressReserve(CUdeviceptr* out, size_t bytes, size_t alignment, CUdeviceptr hint, unsigned long long flags) {
+REVATI_DRIVER cuMemAddressReserve(CUdeviceptr* out, size_t bytes, size_t alignment, CUdeviceptr hint,
+                                  unsigned long long flags) {
     if (out == nullptr || bytes == 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    return result(device::reserve_addresses(bytes, alignment, to_pointer(hint), reinterpret_cast<void**>(out)));
+    return result(
+        device::reserve_addresses(bytes, alignment, to_pointer(hint), reinterpret_cast<void**>(out)));
 }
 
 REVATI_DRIVER cuMemAddressFree(CUdeviceptr address, size_t bytes) {
     return result(device::free_addresses(to_pointer(address), bytes));
 }
 
-REVATI_DRIVER cuMemCreate(CUmemGenericAllocationHandle* out, size_t bytes, const CUmemAllocationProp* properties,
-                          unsigned long long flags) {
+REVATI_DRIVER cuMemCreate(CUmemGenericAllocationHandle* out, size_t bytes,
+                          const CUmemAllocationProp* properties, unsigned long long flags) {
     if (out == nullptr || bytes == 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     if (CUresult error = check_properties(properties)) return error;
-    return result(device::create_physical(properties->location.id, bytes, reinterpret_cast<device::PhysicalMemory**>(out)));
+    return result(device::create_physical(properties->location.id, bytes,
+                                          reinterpret_cast<device::PhysicalMemory**>(out)));
 }
 
 REVATI_DRIVER cuMemRelease(CUmemGenericAllocationHandle handle) {
@@ -40,7 +44,8 @@ REVATI_DRIVER cuMemRelease(CUmemGenericAllocationHandle handle) {
     return result(device::release_physical(to_physical(handle)));
 }
 
-REVATI_DRIVER cuMemMap(CUdeviceptr address, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle, unsigned long long flags) {
+REVATI_DRIVER cuMemMap(CUdeviceptr address, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
+                       unsigned long long flags) {
     if (address == 0 || bytes == 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     return result(device::map_physical(to_pointer(address), bytes, offset, to_physical(handle)));
 }
@@ -58,7 +63,8 @@ REVATI_DRIVER cuMemSetAccess(CUdeviceptr address, size_t bytes, const CUmemAcces
         if (!valid_device(location.id)) return CUDA_ERROR_INVALID_DEVICE;
     }
     // No kernel runs, so that there is nobody whose access could be denied.
-    return device::find_allocation(to_pointer(address), &allocation) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return device::find_allocation(to_pointer(address), &allocation) ? CUDA_SUCCESS
+                                                                     : CUDA_ERROR_INVALID_VALUE;
 }
 
 REVATI_DRIVER cuMemGetAccess(unsigned long long* flags, const CUmemLocation* location, CUdeviceptr address) {
@@ -78,7 +84,8 @@ REVATI_DRIVER cuMemGetAllocationGranularity(size_t* granularity, const CUmemAllo
     return CUDA_SUCCESS;
 }
 
-REVATI_DRIVER cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp* out, CUmemGenericAllocationHandle handle) {
+REVATI_DRIVER cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp* out,
+                                                     CUmemGenericAllocationHandle handle) {
     if (out == nullptr || handle == 0) return CUDA_ERROR_INVALID_VALUE;
     *out = CUmemAllocationProp{};
     out->type = CU_MEM_ALLOCATION_TYPE_PINNED;
@@ -93,14 +100,15 @@ REVATI_DRIVER cuMemRetainAllocationHandle(CUmemGenericAllocationHandle* out, voi
     return result(device::retain_physical(address, reinterpret_cast<device::PhysicalMemory**>(out)));
 }
 
-REVATI_DRIVER cuMemExportToShareableHandle(void* out, CUmemGenericAllocationHandle handle, CUmemAllocationHandleType type,
-                                           unsigned long long flags) {
+REVATI_DRIVER cuMemExportToShareableHandle(void* out, CUmemGenericAllocationHandle handle,
+                                           CUmemAllocationHandleType type, unsigned long long flags) {
     if (out == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) return CUDA_ERROR_NOT_SUPPORTED;
     return result(device::export_physical(to_physical(handle), static_cast<int*>(out)));
 }
 
-REVATI_DRIVER cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* out, void* shared, CUmemAllocationHandleType type) {
+REVATI_DRIVER cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* out, void* shared,
+                                             CUmemAllocationHandleType type) {
     if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) return CUDA_ERROR_NOT_SUPPORTED;
     // The file descriptor itself stands in the pointer.
@@ -110,7 +118,8 @@ REVATI_DRIVER cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* out, 
     return result(status);
 }
 
-REVATI_DRIVER cuMemGetHandleForAddressRange(void* out, CUdeviceptr, size_t, CUmemRangeHandleType, unsigned long long) {
+REVATI_DRIVER cuMemGetHandleForAddressRange(void* out, CUdeviceptr, size_t, CUmemRangeHandleType,
+                                            unsigned long long) {
     return out == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_SUPPORTED;  // no DMA-BUF
 }
 

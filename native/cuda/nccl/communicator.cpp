@@ -20,7 +20,9 @@ thread_local std::string thread_error;
 // The text in a unique id; the real library's is an address.
 constexpr char id_prefix[] = "revati-nccl-";
 
-std::string name_in(const UniqueId& id) { return std::string(id.internal, strnlen(id.internal, sizeof id.internal)); }
+std::string name_in(const UniqueId& id) {
+    return std::string(id.internal, strnlen(id.internal, sizeof id.internal));
+}
 
 bool is_our_id(const UniqueId& id) {
     std::string name = name_in(id);
@@ -43,22 +45,28 @@ Result open(Communicator** out, int ranks, int rank, const std::string& name, in
         std::string error;
         std::string path = std::string(device::session_directory()) + "/" + name;
         communicator->meeting = Rendezvous::enter(path, ranks, rank, device::physical_index(device), &error);
-        if (communicator->meeting == nullptr) return fail(nullptr, invalid_usage, "ncclCommInitRank: " + error);
+        if (communicator->meeting == nullptr)
+            return fail(nullptr, invalid_usage, "ncclCommInitRank: " + error);
     }
     *out = nullptr;
     return submit(Entry{communicator.release(), out});
 }
 
 Result init_rank(Communicator** out, int ranks, const UniqueId& id, int rank, const Config* config) {
-    if (!device::in_session() || device::device_count() == 0) return fail(nullptr, unhandled_cuda_error, "there is no CUDA device");
+    if (!device::in_session() || device::device_count() == 0)
+        return fail(nullptr, unhandled_cuda_error, "there is no CUDA device");
     if (out == nullptr || ranks < 1 || rank < 0 || rank >= ranks) {
-        return fail(nullptr, invalid_argument, "ncclCommInitRank: rank " + std::to_string(rank) + " of " + std::to_string(ranks));
+        return fail(nullptr, invalid_argument,
+                    "ncclCommInitRank: rank " + std::to_string(rank) + " of " + std::to_string(ranks));
     }
-    if (!valid_config(config)) return fail(nullptr, invalid_argument, "ncclCommInitRankConfig: the config was not initialised");
-    if (!is_our_id(id)) return fail(nullptr, invalid_argument, "ncclCommInitRank: the unique id is not from ncclGetUniqueId");
+    if (!valid_config(config))
+        return fail(nullptr, invalid_argument, "ncclCommInitRankConfig: the config was not initialised");
+    if (!is_our_id(id))
+        return fail(nullptr, invalid_argument, "ncclCommInitRank: the unique id is not from ncclGetUniqueId");
     int device = device::current_device();
     if (device::ensure_context(device) != device::Status::ok) {
-        return fail(nullptr, unhandled_cuda_error, "ncclCommInitRank: no context on device " + std::to_string(device));
+        return fail(nullptr, unhandled_cuda_error,
+                    "ncclCommInitRank: no context on device " + std::to_string(device));
     }
     return open(out, ranks, rank, name_in(id), device);
 }
@@ -77,7 +85,8 @@ Result exchange_numbers(Communicator* parent, const int32_t (&own)[2], std::vect
     parent->meeting->arrive(contribution);
     MeetStatus met = parent->meeting->complete();
     if (met != MeetStatus::ok) return meeting_failed(parent, met);
-    for (int rank = 0; rank < parent->ranks; ++rank) std::memcpy(&(*all)[2 * rank], parent->meeting->payload_of(rank), sizeof own);
+    for (int rank = 0; rank < parent->ranks; ++rank)
+        std::memcpy(&(*all)[2 * rank], parent->meeting->payload_of(rank), sizeof own);
     return success;
 }
 
@@ -104,7 +113,8 @@ Result fail(Communicator* communicator, Result result, const std::string& text) 
 }
 
 const char* last_error(const Communicator* communicator) {
-    return is_live(communicator) && !communicator->last_error.empty() ? communicator->last_error.c_str() : thread_error.c_str();
+    return is_live(communicator) && !communicator->last_error.empty() ? communicator->last_error.c_str()
+                                                                      : thread_error.c_str();
 }
 
 Result meeting_failed(Communicator* communicator, MeetStatus status) {
@@ -112,8 +122,8 @@ Result meeting_failed(Communicator* communicator, MeetStatus status) {
     std::string text = "the ranks' meeting place failed";
     if (status == MeetStatus::peer_lost) {
         result = remote_error;
-        text = "rank " + std::to_string(communicator->meeting->lost_peer()) + " has ended or left while rank " +
-               std::to_string(communicator->rank) + " waited for it";
+        text = "rank " + std::to_string(communicator->meeting->lost_peer()) +
+               " has ended or left while rank " + std::to_string(communicator->rank) + " waited for it";
     } else if (status == MeetStatus::aborted) {
         text = "the communicator was aborted";
     } else if (status == MeetStatus::mismatch) {
@@ -137,19 +147,23 @@ REVATI_NCCL ncclGetUniqueId(UniqueId* id) {
     uint64_t random[2];
     if (getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) return system_error;
     std::memset(id, 0, sizeof *id);
-    std::snprintf(id->internal, sizeof id->internal, "%s%016llx%016llx", id_prefix, static_cast<unsigned long long>(random[0]),
-                  static_cast<unsigned long long>(random[1]));
+    std::snprintf(id->internal, sizeof id->internal, "%s%016llx%016llx", id_prefix,
+                  static_cast<unsigned long long>(random[0]), static_cast<unsigned long long>(random[1]));
     return success;
 }
 
-REVATI_NCCL ncclCommInitRank(Communicator** out, int ranks, UniqueId id, int rank) { return init_rank(out, ranks, id, rank, nullptr); }
+REVATI_NCCL ncclCommInitRank(Communicator** out, int ranks, UniqueId id, int rank) {
+    return init_rank(out, ranks, id, rank, nullptr);
+}
 
 REVATI_NCCL ncclCommInitRankConfig(Communicator** out, int ranks, UniqueId id, int rank, Config* config) {
     return init_rank(out, ranks, id, rank, config);
 }
 
-REVATI_NCCL ncclCommInitRankScalable(Communicator** out, int ranks, int rank, int ids, UniqueId* unique_ids, Config* config) {
-    if (ids < 1 || unique_ids == nullptr) return fail(nullptr, invalid_argument, "ncclCommInitRankScalable: no unique id");
+REVATI_NCCL ncclCommInitRankScalable(Communicator** out, int ranks, int rank, int ids, UniqueId* unique_ids,
+                                     Config* config) {
+    if (ids < 1 || unique_ids == nullptr)
+        return fail(nullptr, invalid_argument, "ncclCommInitRankScalable: no unique id");
     // All ranks get the same list; one place is enough to meet.
     return init_rank(out, ranks, unique_ids[0], rank, config);
 }
@@ -176,8 +190,10 @@ REVATI_NCCL ncclCommInitAll(Communicator** out, int devices, const int* list) {
 }
 
 REVATI_NCCL ncclCommSplit(Communicator* parent, int color, int key, Communicator** out, Config* config) {
-    if (!is_live(parent) || out == nullptr || color < split_no_color) return fail(nullptr, invalid_argument, "ncclCommSplit");
-    if (!valid_config(config)) return fail(parent, invalid_argument, "ncclCommSplit: the config was not initialised");
+    if (!is_live(parent) || out == nullptr || color < split_no_color)
+        return fail(nullptr, invalid_argument, "ncclCommSplit");
+    if (!valid_config(config))
+        return fail(parent, invalid_argument, "ncclCommSplit: the config was not initialised");
     std::vector<int32_t> all;
     Result result = exchange_numbers(parent, {color, key}, &all);
     int child = parent->children++;
@@ -193,14 +209,17 @@ REVATI_NCCL ncclCommSplit(Communicator* parent, int color, int key, Communicator
     return open(out, static_cast<int>(members.size()), static_cast<int>(own), name, parent->device);
 }
 
-REVATI_NCCL ncclCommShrink(Communicator* parent, int* excluded, int count, Communicator** out, Config* config, int) {
+REVATI_NCCL ncclCommShrink(Communicator* parent, int* excluded, int count, Communicator** out, Config* config,
+                           int) {
     if (!is_live(parent) || out == nullptr || excluded == nullptr || count < 1 || count >= parent->ranks) {
         return fail(nullptr, invalid_argument, "ncclCommShrink");
     }
-    if (!valid_config(config)) return fail(parent, invalid_argument, "ncclCommShrink: the config was not initialised");
+    if (!valid_config(config))
+        return fail(parent, invalid_argument, "ncclCommShrink: the config was not initialised");
     std::vector<bool> gone(parent->ranks, false);
     for (int index = 0; index < count; ++index) {
-        if (excluded[index] < 0 || excluded[index] >= parent->ranks) return fail(parent, invalid_argument, "ncclCommShrink: unknown rank");
+        if (excluded[index] < 0 || excluded[index] >= parent->ranks)
+            return fail(parent, invalid_argument, "ncclCommShrink: unknown rank");
         gone[excluded[index]] = true;
     }
     if (gone[parent->rank]) return fail(parent, invalid_usage, "ncclCommShrink: called by an excluded rank");
@@ -216,11 +235,16 @@ REVATI_NCCL ncclCommShrink(Communicator* parent, int* excluded, int count, Commu
 
 REVATI_NCCL ncclCommFinalize(Communicator* communicator) {
     // Everything is done when its call returns: there is nothing to flush.
-    return is_live(communicator) ? success : fail(nullptr, invalid_argument, "ncclCommFinalize: not a communicator");
+    return is_live(communicator) ? success
+                                 : fail(nullptr, invalid_argument, "ncclCommFinalize: not a communicator");
 }
 
-REVATI_NCCL ncclCommDestroy(Communicator* communicator) { return destroy(communicator, false); }
-REVATI_NCCL ncclCommAbort(Communicator* communicator) { return destroy(communicator, true); }
+REVATI_NCCL ncclCommDestroy(Communicator* communicator) {
+    return destroy(communicator, false);
+}
+REVATI_NCCL ncclCommAbort(Communicator* communicator) {
+    return destroy(communicator, true);
+}
 
 REVATI_NCCL ncclCommRevoke(Communicator* communicator, int flags) {
     if (!is_live(communicator) || flags != 0) return fail(nullptr, invalid_argument, "ncclCommRevoke");
@@ -235,7 +259,8 @@ REVATI_NCCL ncclCommCount(const Communicator* communicator, int* count) {
 }
 
 REVATI_NCCL ncclCommCuDevice(const Communicator* communicator, int* device) {
-    if (!is_live(communicator) || device == nullptr) return fail(nullptr, invalid_argument, "ncclCommCuDevice");
+    if (!is_live(communicator) || device == nullptr)
+        return fail(nullptr, invalid_argument, "ncclCommCuDevice");
     *device = communicator->device;
     return success;
 }
@@ -247,28 +272,41 @@ REVATI_NCCL ncclCommUserRank(const Communicator* communicator, int* rank) {
 }
 
 REVATI_NCCL ncclCommGetAsyncError(Communicator* communicator, Result* error) {
-    if (!is_live(communicator) || error == nullptr) return fail(nullptr, invalid_argument, "ncclCommGetAsyncError");
+    if (!is_live(communicator) || error == nullptr)
+        return fail(nullptr, invalid_argument, "ncclCommGetAsyncError");
     *error = static_cast<Result>(communicator->async_error.load());
     return success;
 }
 
-extern "C" REVATI_API const char* ncclGetLastError(const Communicator* communicator) { return last_error(communicator); }
+extern "C" REVATI_API const char* ncclGetLastError(const Communicator* communicator) {
+    return last_error(communicator);
+}
 
 extern "C" REVATI_API const char* ncclGetErrorString(Result result) {
     switch (result) {
-        case success: return "no error";
-        case unhandled_cuda_error: return "unhandled cuda error (run with NCCL_DEBUG=INFO for details)";
-        case system_error: return "unhandled system error (run with NCCL_DEBUG=INFO for details)";
-        case internal_error: return "internal error - please report this issue to the NCCL developers";
-        case invalid_argument: return "invalid argument (run with NCCL_DEBUG=WARN for details)";
-        case invalid_usage: return "invalid usage (run with NCCL_DEBUG=WARN for details)";
-        case remote_error: return "remote process exited or there was a network error";
-        case in_progress: return "NCCL operation in progress";
-        default: return "unknown result code";
+        case success:
+            return "no error";
+        case unhandled_cuda_error:
+            return "unhandled cuda error (run with NCCL_DEBUG=INFO for details)";
+        case system_error:
+            return "unhandled system error (run with NCCL_DEBUG=INFO for details)";
+        case internal_error:
+            return "internal error - please report this issue to the NCCL developers";
+        case invalid_argument:
+            return "invalid argument (run with NCCL_DEBUG=WARN for details)";
+        case invalid_usage:
+            return "invalid usage (run with NCCL_DEBUG=WARN for details)";
+        case remote_error:
+            return "remote process exited or there was a network error";
+        case in_progress:
+            return "NCCL operation in progress";
+        default:
+            return "unknown result code";
     }
 }
 
-REVATI_NCCL ncclRedOpCreatePreMulSum(int* op, void* scalar, DataType type, ScalarResidence, Communicator* communicator) {
+REVATI_NCCL ncclRedOpCreatePreMulSum(int* op, void* scalar, DataType type, ScalarResidence,
+                                     Communicator* communicator) {
     if (!is_live(communicator) || op == nullptr || scalar == nullptr || type < 0 || type >= data_types) {
         return fail(nullptr, invalid_argument, "ncclRedOpCreatePreMulSum");
     }
@@ -279,7 +317,8 @@ REVATI_NCCL ncclRedOpCreatePreMulSum(int* op, void* scalar, DataType type, Scala
 }
 
 REVATI_NCCL ncclRedOpDestroy(int op, Communicator* communicator) {
-    if (!is_live(communicator)) return fail(nullptr, invalid_argument, "ncclRedOpDestroy: not a communicator");
+    if (!is_live(communicator))
+        return fail(nullptr, invalid_argument, "ncclRedOpDestroy: not a communicator");
     std::lock_guard lock(communicator->mutex);
     return communicator->custom_ops.erase(op) != 0 ? success : invalid_argument;
 }

@@ -41,7 +41,16 @@ const char* last_error(const Communicator* communicator);
 // Translates a failed meeting; says who is missing.
 Result meeting_failed(Communicator* communicator, MeetStatus status);
 
-enum class Kind : int32_t { all_reduce, reduce, broadcast, all_gather, reduce_scatter, all_to_all, gather, scatter };
+enum class Kind : int32_t {
+    all_reduce,
+    reduce,
+    broadcast,
+    all_gather,
+    reduce_scatter,
+    all_to_all,
+    gather,
+    scatter
+};
 
 struct Collective {
     Communicator* communicator = nullptr;

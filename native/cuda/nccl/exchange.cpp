@@ -15,27 +15,43 @@ struct Shape {
 
 Shape shape_of(Kind kind) {
     switch (kind) {
-        case Kind::all_reduce: return {cost::CollectiveKind::all_reduce, "ncclAllReduce"};
-        case Kind::reduce: return {cost::CollectiveKind::reduce, "ncclReduce"};
-        case Kind::broadcast: return {cost::CollectiveKind::broadcast, "ncclBroadcast"};
-        case Kind::all_gather: return {cost::CollectiveKind::all_gather, "ncclAllGather"};
-        case Kind::reduce_scatter: return {cost::CollectiveKind::reduce_scatter, "ncclReduceScatter"};
-        case Kind::all_to_all: return {cost::CollectiveKind::all_to_all, "ncclAlltoAll"};
-        // The root's link carries all parts one after the other, as in the collectives that they are priced as.
-        case Kind::gather: return {cost::CollectiveKind::all_gather, "ncclGather"};
-        case Kind::scatter: return {cost::CollectiveKind::reduce_scatter, "ncclScatter"};
+        case Kind::all_reduce:
+            return {cost::CollectiveKind::all_reduce, "ncclAllReduce"};
+        case Kind::reduce:
+            return {cost::CollectiveKind::reduce, "ncclReduce"};
+        case Kind::broadcast:
+            return {cost::CollectiveKind::broadcast, "ncclBroadcast"};
+        case Kind::all_gather:
+            return {cost::CollectiveKind::all_gather, "ncclAllGather"};
+        case Kind::reduce_scatter:
+            return {cost::CollectiveKind::reduce_scatter, "ncclReduceScatter"};
+        case Kind::all_to_all:
+            return {cost::CollectiveKind::all_to_all, "ncclAlltoAll"};
+        // The root's link carries all parts one after the other, as in the collectives that they are priced
+        // as.
+        case Kind::gather:
+            return {cost::CollectiveKind::all_gather, "ncclGather"};
+        case Kind::scatter:
+            return {cost::CollectiveKind::reduce_scatter, "ncclScatter"};
     }
     return {cost::CollectiveKind::all_reduce, "nccl"};
 }
 
-bool reduces(Kind kind) { return kind == Kind::all_reduce || kind == Kind::reduce || kind == Kind::reduce_scatter; }
-bool is_integer(DataType type) { return type <= uint64; }
+bool reduces(Kind kind) {
+    return kind == Kind::all_reduce || kind == Kind::reduce || kind == Kind::reduce_scatter;
+}
+bool is_integer(DataType type) {
+    return type <= uint64;
+}
 
-size_t part_bytes(const Collective& work) { return work.count * bytes_of(work.type); }
+size_t part_bytes(const Collective& work) {
+    return work.count * bytes_of(work.type);
+}
 
 // Bytes of the buffer that a rank sends from.
 size_t input_bytes(const Collective& work) {
-    bool parts = work.kind == Kind::reduce_scatter || work.kind == Kind::all_to_all || work.kind == Kind::scatter;
+    bool parts =
+        work.kind == Kind::reduce_scatter || work.kind == Kind::all_to_all || work.kind == Kind::scatter;
     return part_bytes(work) * (parts ? static_cast<size_t>(work.communicator->ranks) : 1);
 }
 
@@ -62,7 +78,8 @@ Reduction reduction_of(const Collective& work) {
 
 void reduce_parts(const Collective& work, const Rendezvous& meeting, size_t offset_bytes) {
     std::vector<const void*> sources(work.communicator->ranks);
-    for (int rank = 0; rank < work.communicator->ranks; ++rank) sources[rank] = meeting.payload_of(rank) + offset_bytes;
+    for (int rank = 0; rank < work.communicator->ranks; ++rank)
+        sources[rank] = meeting.payload_of(rank) + offset_bytes;
     reduce(reduction_of(work), work.type, sources.data(), work.communicator->ranks, work.count, work.receive);
 }
 
@@ -73,13 +90,20 @@ void deliver(const Collective& work, const Rendezvous& meeting) {
     size_t own = static_cast<size_t>(work.communicator->rank) * part;
     switch (work.kind) {
         case Kind::all_reduce:
-        case Kind::reduce: return reduce_parts(work, meeting, 0);
-        case Kind::reduce_scatter: return reduce_parts(work, meeting, own);
-        case Kind::broadcast: std::memmove(out, meeting.payload_of(work.root), part); return;
-        case Kind::scatter: std::memmove(out, meeting.payload_of(work.root) + own, part); return;
+        case Kind::reduce:
+            return reduce_parts(work, meeting, 0);
+        case Kind::reduce_scatter:
+            return reduce_parts(work, meeting, own);
+        case Kind::broadcast:
+            std::memmove(out, meeting.payload_of(work.root), part);
+            return;
+        case Kind::scatter:
+            std::memmove(out, meeting.payload_of(work.root) + own, part);
+            return;
         case Kind::all_gather:
         case Kind::gather:
-        case Kind::all_to_all: break;
+        case Kind::all_to_all:
+            break;
     }
     for (int rank = 0; rank < work.communicator->ranks; ++rank) {
         size_t offset = work.kind == Kind::all_to_all ? own : 0;
@@ -90,12 +114,14 @@ void deliver(const Collective& work, const Rendezvous& meeting) {
 // The instant at which this rank's part could begin.
 int64_t arrival_ns(device::Stream* stream) {
     const device::GpuSpec& spec = device::gpu();
-    return std::max(device::now_ns() + spec.launch_latency_ns, device::stream_end_ns(stream) + spec.kernel_gap_ns);
+    return std::max(device::now_ns() + spec.launch_latency_ns,
+                    device::stream_end_ns(stream) + spec.kernel_gap_ns);
 }
 
 Contribution contribution_of(const Collective& work) {
     Contribution contribution;
-    contribution.signature = {static_cast<int32_t>(work.kind), work.type, reduces(work.kind) ? work.op : 0, work.root, work.count};
+    contribution.signature = {static_cast<int32_t>(work.kind), work.type, reduces(work.kind) ? work.op : 0,
+                              work.root, work.count};
     if (travels(work) && sends(work)) {
         contribution.payload = work.send;
         contribution.payload_bytes = input_bytes(work);
@@ -115,7 +141,8 @@ Result submit_work(const Collective& work) {
 
 bool is_capturing(device::Stream* stream) {
     device::CaptureInfo info;
-    return device::capture_info(stream, &info) == device::Status::ok && info.state == device::CaptureState::active;
+    return device::capture_info(stream, &info) == device::Status::ok &&
+           info.state == device::CaptureState::active;
 }
 
 // With one rank a collective is a copy.
@@ -125,8 +152,8 @@ Result run_alone(const Collective& work) {
     return status == device::Status::ok ? success : unhandled_cuda_error;
 }
 
-// In a graph the ranks replay in step by themselves, and a node has a duration and no arrival. Only integers, which steer the host, are
-// exchanged at each replay.
+// In a graph the ranks replay in step by themselves, and a node has a duration and no arrival. Only integers,
+// which steer the host, are exchanged at each replay.
 Result capture(const Collective& work) {
     if (is_integer(work.type) && travels(work)) {
         auto exchange = [](void* user) {
@@ -163,11 +190,13 @@ Result submit_message(const PointToPoint& message, int64_t start_ns) {
     features.ranks = 2;
     features.bytes = message.count * bytes_of(message.type);
     device::hold_until(message.stream, start_ns - device::gpu().kernel_gap_ns);
-    auto status = device::submit(message.stream, message.is_send ? "ncclSend" : "ncclRecv", device::estimator().collective(features));
+    auto status = device::submit(message.stream, message.is_send ? "ncclSend" : "ncclRecv",
+                                 device::estimator().collective(features));
     return status == device::Status::ok ? success : unhandled_cuda_error;
 }
 
-// A send begins when the sender is there: it does not wait for its receiver, whose own clock then takes the later of the two.
+// A send begins when the sender is there: it does not wait for its receiver, whose own clock then takes the
+// later of the two.
 bool try_message(const PointToPoint& message, Result* result) {
     Rendezvous& meeting = *message.communicator->meeting;
     size_t bytes = message.count * bytes_of(message.type);
@@ -181,7 +210,8 @@ bool try_message(const PointToPoint& message, Result* result) {
     if (!meeting.try_receive(message.peer, &received, message.buffer, bytes)) return false;
     if (received.bytes != bytes) {
         *result = fail(message.communicator, invalid_usage,
-                       "ncclRecv of " + std::to_string(bytes) + " bytes meets ncclSend of " + std::to_string(received.bytes));
+                       "ncclRecv of " + std::to_string(bytes) + " bytes meets ncclSend of " +
+                           std::to_string(received.bytes));
         return true;
     }
     *result = submit_message(message, std::max(own_ns, received.arrival_ns));
@@ -197,9 +227,12 @@ Result copy_to_self(const std::vector<PointToPoint>& messages) {
     size_t next = 0;
     for (const PointToPoint& message : messages) {
         if (message.is_send || message.peer != message.communicator->rank) continue;
-        if (next >= sends.size()) return fail(message.communicator, invalid_usage, "ncclRecv from the own rank without its ncclSend");
+        if (next >= sends.size())
+            return fail(message.communicator, invalid_usage,
+                        "ncclRecv from the own rank without its ncclSend");
         const PointToPoint& from = *sends[next++];
-        auto status = device::copy(message.stream, message.buffer, from.buffer, from.count * bytes_of(from.type), false);
+        auto status = device::copy(message.stream, message.buffer, from.buffer,
+                                   from.count * bytes_of(from.type), false);
         if (status != device::Status::ok) return unhandled_cuda_error;
     }
     return success;
@@ -208,7 +241,8 @@ Result copy_to_self(const std::vector<PointToPoint>& messages) {
 }  // namespace
 
 Result run_collectives(const std::vector<Collective>& collectives) {
-    // Per communicator in order; between communicators all are posted before any is waited for, because one thread may hold many ranks.
+    // Per communicator in order; between communicators all are posted before any is waited for, because one
+    // thread may hold many ranks.
     std::map<Communicator*, std::vector<const Collective*>> queues;
     size_t rounds = 0;
     for (const Collective& work : collectives) {
@@ -262,10 +296,12 @@ Result run_messages(const std::vector<PointToPoint>& messages) {
             Pending& entry = pending[index];
             if (entry.done) continue;
             // Messages between the same two ranks keep their order.
-            bool behind = std::any_of(pending.begin(), pending.begin() + static_cast<long>(index), [&](const Pending& earlier) {
-                return !earlier.done && earlier.message->communicator == entry.message->communicator &&
-                       earlier.message->peer == entry.message->peer && earlier.message->is_send == entry.message->is_send;
-            });
+            bool behind = std::any_of(
+                pending.begin(), pending.begin() + static_cast<long>(index), [&](const Pending& earlier) {
+                    return !earlier.done && earlier.message->communicator == entry.message->communicator &&
+                           earlier.message->peer == entry.message->peer &&
+                           earlier.message->is_send == entry.message->is_send;
+                });
             entry.done = !behind && try_message(*entry.message, &result);
             progressed = progressed || entry.done;
             waiting = waiting || !entry.done;

@@ -30,8 +30,8 @@ Result check_devices(Communicator* communicator) {
         auto [place, fresh] = owners.insert({device, rank});
         if (!fresh) {
             return fail(communicator, invalid_usage,
-                        "duplicate GPU: ranks " + std::to_string(place->second) + " and " + std::to_string(rank) + " both use GPU " +
-                            std::to_string(device));
+                        "duplicate GPU: ranks " + std::to_string(place->second) + " and " +
+                            std::to_string(rank) + " both use GPU " + std::to_string(device));
         }
     }
     return success;
@@ -44,9 +44,10 @@ Result finish_entry(const Entry& entry) {
         std::vector<int> missing;
         MeetStatus met = communicator->meeting->wait_for_all(enter_timeout_s, &missing);
         if (met == MeetStatus::timed_out) {
-            result = fail(communicator, system_error,
-                          "communicator of " + std::to_string(communicator->ranks) + " ranks: after " +
-                              std::to_string(enter_timeout_s) + " s these ranks are missing: " + list_of(missing));
+            result =
+                fail(communicator, system_error,
+                     "communicator of " + std::to_string(communicator->ranks) + " ranks: after " +
+                         std::to_string(enter_timeout_s) + " s these ranks are missing: " + list_of(missing));
         } else if (met != MeetStatus::ok) {
             result = meeting_failed(communicator, met);
         } else {
@@ -75,7 +76,7 @@ Result run(Group work) {
 }
 
 template <typename Work>
-Result run_or_queue(std::vector<Work> Group::*queue, const Work& work) {
+Result run_or_queue(std::vector<Work> Group::* queue, const Work& work) {
     if (group.depth > 0) {
         (group.*queue).push_back(work);
         return success;
@@ -87,9 +88,15 @@ Result run_or_queue(std::vector<Work> Group::*queue, const Work& work) {
 
 }  // namespace
 
-Result submit(const Collective& collective) { return run_or_queue(&Group::collectives, collective); }
-Result submit(const PointToPoint& message) { return run_or_queue(&Group::messages, message); }
-Result submit(const Entry& entry) { return run_or_queue(&Group::entries, entry); }
+Result submit(const Collective& collective) {
+    return run_or_queue(&Group::collectives, collective);
+}
+Result submit(const PointToPoint& message) {
+    return run_or_queue(&Group::messages, message);
+}
+Result submit(const Entry& entry) {
+    return run_or_queue(&Group::entries, entry);
+}
 
 #define REVATI_NCCL extern "C" REVATI_API Result
 

@@ -18,7 +18,9 @@ struct Reduction {
 bool can_reduce(DataType type);
 // The value of one element as it stands in memory.
 double read_scalar(const void* value, DataType type);
-// destination[i] = op over ranks of sources[rank][i]. The order is that of the ranks, so that all ranks get the same bits.
-void reduce(const Reduction& reduction, DataType type, const void* const* sources, int ranks, size_t count, void* destination);
+// destination[i] = op over ranks of sources[rank][i]. The order is that of the ranks, so that all ranks get
+// the same bits.
+void reduce(const Reduction& reduction, DataType type, const void* const* sources, int ranks, size_t count,
+            void* destination);
 
 }  // namespace revati::nccl

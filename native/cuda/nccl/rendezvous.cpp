@@ -29,11 +29,14 @@ void futex_wake_all(std::atomic<uint32_t>* word) {
     syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
 }
 
-size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+size_t round_up(size_t value, size_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
 
 }  // namespace
 
-// One per rank: written by that rank only. The two halves serve alternate rounds: a rank reaches round k + 2 only after all have left k.
+// One per rank: written by that rank only. The two halves serve alternate rounds: a rank reaches round k + 2
+// only after all have left k.
 struct Rendezvous::RankRecord {
     std::atomic<int32_t> pid;  // 0: has not entered
     int32_t device;
@@ -59,7 +62,7 @@ struct Rendezvous::Page {
     std::atomic<uint32_t> magic;
     std::atomic<int32_t> ranks;
     std::atomic<uint32_t> entered;
-    std::atomic<uint32_t> tick;     // futex: changes with every event that somebody may wait for
+    std::atomic<uint32_t> tick;      // futex: changes with every event that somebody may wait for
     std::atomic<uint64_t> arrivals;  // all arrivals of all rounds
 };
 
@@ -73,7 +76,8 @@ Rendezvous::Ring& Rendezvous::ring(int from, int to) const {
     return reinterpret_cast<Ring*>(base)[from * ranks_ + to];
 }
 
-std::unique_ptr<Rendezvous> Rendezvous::enter(const std::string& name, int ranks, int rank, int physical_device, std::string* error) {
+std::unique_ptr<Rendezvous> Rendezvous::enter(const std::string& name, int ranks, int rank,
+                                              int physical_device, std::string* error) {
     std::unique_ptr<Rendezvous> meeting(new Rendezvous);
     meeting->path_ = name;
     meeting->ranks_ = ranks;
@@ -83,7 +87,8 @@ std::unique_ptr<Rendezvous> Rendezvous::enter(const std::string& name, int ranks
         return nullptr;
     }
     // The file is sparse: only what ranks really write takes memory.
-    size_t bytes = round_up(sizeof(Page), alignof(RankRecord)) + sizeof(RankRecord) * ranks + sizeof(Ring) * ranks * ranks;
+    size_t bytes = round_up(sizeof(Page), alignof(RankRecord)) + sizeof(RankRecord) * ranks +
+                   sizeof(Ring) * ranks * ranks;
     int fd = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
         *error = "cannot make " + name + ": " + std::strerror(errno);
@@ -104,7 +109,8 @@ std::unique_ptr<Rendezvous> Rendezvous::enter(const std::string& name, int ranks
 bool Rendezvous::claim(int physical_device, std::string* error) {
     int32_t none = 0;
     if (!page_->ranks.compare_exchange_strong(none, ranks_) && none != ranks_) {
-        *error = "ranks disagree on the size of the communicator: " + std::to_string(none) + " and " + std::to_string(ranks_);
+        *error = "ranks disagree on the size of the communicator: " + std::to_string(none) + " and " +
+                 std::to_string(ranks_);
         return false;
     }
     page_->magic = page_magic;
@@ -153,7 +159,9 @@ MeetStatus Rendezvous::wait_for_all(int timeout_s, std::vector<int>* missing) {
     return MeetStatus::ok;
 }
 
-int Rendezvous::device_of(int rank) const { return record(rank).device; }
+int Rendezvous::device_of(int rank) const {
+    return record(rank).device;
+}
 
 bool Rendezvous::peers_alive() {
     for (int rank = 0; rank < ranks_; ++rank) {
@@ -170,7 +178,8 @@ void Rendezvous::arrive(const Contribution& contribution) {
     RankRecord::Half& half = record(rank_).halves[round_ % 2];
     half.arrival_ns = contribution.arrival_ns;
     half.signature = contribution.signature;
-    if (contribution.payload_bytes > 0) std::memcpy(half.payload, contribution.payload, contribution.payload_bytes);
+    if (contribution.payload_bytes > 0)
+        std::memcpy(half.payload, contribution.payload, contribution.payload_bytes);
     ++round_;
     uint64_t arrived = page_->arrivals.fetch_add(1) + 1;
     if (arrived == round_ * static_cast<uint64_t>(ranks_)) {
@@ -190,18 +199,22 @@ MeetStatus Rendezvous::complete() {
     }
     size_t parity = (round_ - 1) % 2;
     for (int rank = 0; rank < ranks_; ++rank) {
-        if (!(record(rank).halves[parity].signature == record(rank_).halves[parity].signature)) return MeetStatus::mismatch;
+        if (!(record(rank).halves[parity].signature == record(rank_).halves[parity].signature))
+            return MeetStatus::mismatch;
     }
     return MeetStatus::ok;
 }
 
 int64_t Rendezvous::latest_arrival_ns() const {
     int64_t latest = INT64_MIN;
-    for (int rank = 0; rank < ranks_; ++rank) latest = std::max(latest, record(rank).halves[(round_ - 1) % 2].arrival_ns);
+    for (int rank = 0; rank < ranks_; ++rank)
+        latest = std::max(latest, record(rank).halves[(round_ - 1) % 2].arrival_ns);
     return latest;
 }
 
-const uint8_t* Rendezvous::payload_of(int rank) const { return record(rank).halves[(round_ - 1) % 2].payload; }
+const uint8_t* Rendezvous::payload_of(int rank) const {
+    return record(rank).halves[(round_ - 1) % 2].payload;
+}
 
 bool Rendezvous::try_send(int peer, const Message& message) {
     Ring& out = ring(rank_, peer);
@@ -210,7 +223,8 @@ bool Rendezvous::try_send(int peer, const Message& message) {
     Ring::Slot& slot = out.slots[written % ring_slots];
     slot.arrival_ns = message.arrival_ns;
     slot.bytes = message.bytes;
-    if (message.payload != nullptr && message.bytes <= payload_limit_bytes) std::memcpy(slot.payload, message.payload, message.bytes);
+    if (message.payload != nullptr && message.bytes <= payload_limit_bytes)
+        std::memcpy(slot.payload, message.payload, message.bytes);
     out.written.store(written + 1, std::memory_order_release);
     ++page_->tick;
     futex_wake_all(&page_->tick);
@@ -232,7 +246,9 @@ bool Rendezvous::try_receive(int peer, Message* message, void* destination, size
     return true;
 }
 
-uint32_t Rendezvous::activity() const { return page_->tick; }
+uint32_t Rendezvous::activity() const {
+    return page_->tick;
+}
 
 MeetStatus Rendezvous::wait_for_activity(uint32_t seen) {
     if (aborted_) return MeetStatus::aborted;

@@ -1,9 +1,11 @@
 // Where the ranks of a communicator meet: a file in the session's directory, mapped by all of them.
 //
-// A collective has two halves: `arrive` posts this rank's instant and payload, `complete` waits for all ranks and lets the caller read what
-// they posted. Messages between two ranks go through small rings, so that a send does not wait for its receiver.
+// A collective has two halves: `arrive` posts this rank's instant and payload, `complete` waits for all ranks
+// and lets the caller read what they posted. Messages between two ranks go through small rings, so that a
+// send does not wait for its receiver.
 //
-// Waiting blocks the host's thread at submission, where the real library lets the GPU wait: a rank that is late holds the others' hosts up.
+// Waiting blocks the host's thread at submission, where the real library lets the GPU wait: a rank that is
+// late holds the others' hosts up.
 #pragma once
 
 #include <atomic>
@@ -15,7 +17,8 @@
 
 namespace revati::nccl {
 
-// Payloads up to this size travel for real: control values do. Larger ones are data plane and stay where they are.
+// Payloads up to this size travel for real: control values do. Larger ones are data plane and stay where they
+// are.
 constexpr size_t payload_limit_bytes = 64 << 10;
 
 // What must agree among the ranks of a collective.
@@ -27,7 +30,8 @@ struct Signature {
     uint64_t count = 0;
 
     bool operator==(const Signature& other) const {
-        return kind == other.kind && type == other.type && op == other.op && root == other.root && count == other.count;
+        return kind == other.kind && type == other.type && op == other.op && root == other.root &&
+               count == other.count;
     }
 };
 
@@ -49,8 +53,10 @@ enum class MeetStatus { ok, timed_out, peer_lost, aborted, mismatch, failed };
 
 class Rendezvous {
   public:
-    // Enters the meeting place `name` as `rank` of `ranks`. Null, with a sentence in *error, if that cannot be.
-    static std::unique_ptr<Rendezvous> enter(const std::string& name, int ranks, int rank, int physical_device, std::string* error);
+    // Enters the meeting place `name` as `rank` of `ranks`. Null, with a sentence in *error, if that cannot
+    // be.
+    static std::unique_ptr<Rendezvous> enter(const std::string& name, int ranks, int rank,
+                                             int physical_device, std::string* error);
     ~Rendezvous();
 
     // Waits until all ranks have entered. A time-out names in `missing` those that have not.
@@ -67,9 +73,11 @@ class Rendezvous {
 
     // False if the ring to `peer` is full.
     bool try_send(int peer, const Message& message);
-    // False if nothing is there. Copies the payload of small messages to `destination`, at most `capacity` bytes.
+    // False if nothing is there. Copies the payload of small messages to `destination`, at most `capacity`
+    // bytes.
     bool try_receive(int peer, Message* message, void* destination, size_t capacity);
-    // Sleeps until any rank did something, or a second has passed. `seen` is the value of `activity` before the caller looked.
+    // Sleeps until any rank did something, or a second has passed. `seen` is the value of `activity` before
+    // the caller looked.
     uint32_t activity() const;
     MeetStatus wait_for_activity(uint32_t seen);
 

@@ -1,5 +1,6 @@
-// The public types of NCCL that we need; no small package brings its header. Names without their prefix; values and layouts as in nccl.h of
-// NCCL 2.28.9. tests/conformance/nccl checks them against the installed header where there is one.
+// The public types of NCCL that we need; no small package brings its header. Names without their prefix;
+// values and layouts as in nccl.h of NCCL 2.28.9. tests/conformance/nccl checks them against the installed
+// header where there is one.
 #pragma once
 
 #include <climits>

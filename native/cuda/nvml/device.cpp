@@ -68,9 +68,14 @@ nvmlReturn_t clock_mhz(nvmlDevice_t device, nvmlClockType_t type, unsigned* mhz)
     const device::GpuSpec& spec = device::gpu();
     switch (type) {
         case NVML_CLOCK_GRAPHICS:
-        case NVML_CLOCK_SM: *mhz = static_cast<unsigned>(spec.clock_khz / 1000); return NVML_SUCCESS;
-        case NVML_CLOCK_MEM: *mhz = static_cast<unsigned>(spec.memory_clock_khz / 1000); return NVML_SUCCESS;
-        default: return NVML_ERROR_NOT_SUPPORTED;
+        case NVML_CLOCK_SM:
+            *mhz = static_cast<unsigned>(spec.clock_khz / 1000);
+            return NVML_SUCCESS;
+        case NVML_CLOCK_MEM:
+            *mhz = static_cast<unsigned>(spec.memory_clock_khz / 1000);
+            return NVML_SUCCESS;
+        default:
+            return NVML_ERROR_NOT_SUPPORTED;
     }
 }
 
@@ -87,7 +92,8 @@ nvmlReturn_t answer(nvmlDevice_t device, T* out, T value) {
 nvmlReturn_t check_device(nvmlDevice_t device) {
     if (!initialised()) return NVML_ERROR_UNINITIALIZED;
     int physical = physical_of(device);
-    return physical >= 0 && physical < device::session_spec().gpus ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+    return physical >= 0 && physical < device::session_spec().gpus ? NVML_SUCCESS
+                                                                   : NVML_ERROR_INVALID_ARGUMENT;
 }
 
 REVATI_NVML nvmlDeviceGetCount_v2(unsigned int* count) {
@@ -97,7 +103,9 @@ REVATI_NVML nvmlDeviceGetCount_v2(unsigned int* count) {
     return NVML_SUCCESS;
 }
 
-REVATI_NVML nvmlDeviceGetCount(unsigned int* count) { return nvmlDeviceGetCount_v2(count); }
+REVATI_NVML nvmlDeviceGetCount(unsigned int* count) {
+    return nvmlDeviceGetCount_v2(count);
+}
 
 REVATI_NVML nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t* device) {
     if (!initialised()) return NVML_ERROR_UNINITIALIZED;
@@ -174,8 +182,12 @@ REVATI_NVML nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int* major, 
     return answer(device, minor, device::gpu().compute_minor);
 }
 
-REVATI_NVML nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t* pci) { return fill_pci(device, pci); }
-REVATI_NVML nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_t* pci) { return fill_pci(device, pci); }
+REVATI_NVML nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t* pci) {
+    return fill_pci(device, pci);
+}
+REVATI_NVML nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_t* pci) {
+    return fill_pci(device, pci);
+}
 
 REVATI_NVML nvmlDeviceGetNumGpuCores(nvmlDevice_t device, unsigned int* cores) {
     return answer(device, cores, cores_per_sm(device::gpu()) * static_cast<unsigned>(device::gpu().sm_count));
@@ -226,7 +238,8 @@ REVATI_NVML nvmlDeviceGetVirtualizationMode(nvmlDevice_t device, nvmlGpuVirtuali
     return answer(device, mode, NVML_GPU_VIRTUALIZATION_MODE_NONE);
 }
 
-REVATI_NVML nvmlDeviceGetEccMode(nvmlDevice_t device, nvmlEnableState_t* current, nvmlEnableState_t* pending) {
+REVATI_NVML nvmlDeviceGetEccMode(nvmlDevice_t device, nvmlEnableState_t* current,
+                                 nvmlEnableState_t* pending) {
     if (nvmlReturn_t error = answer(device, current, NVML_FEATURE_ENABLED)) return error;
     return answer(device, pending, NVML_FEATURE_ENABLED);
 }
@@ -236,6 +249,8 @@ REVATI_NVML nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned int* current, uns
     return answer<unsigned>(device, pending, NVML_DEVICE_MIG_DISABLE);
 }
 
-REVATI_NVML nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int* count) { return answer(device, count, 0U); }
+REVATI_NVML nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int* count) {
+    return answer(device, count, 0U);
+}
 
 }  // namespace revati::nvml

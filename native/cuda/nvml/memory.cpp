@@ -33,7 +33,8 @@ nvmlReturn_t list_processes(nvmlDevice_t device, unsigned* count, Info* infos) {
     constexpr int most = 4096;
     std::vector<int> pids(most);
     int physical = physical_of(device);
-    auto found = static_cast<unsigned>(std::min(device::processes_with_memory(physical, pids.data(), most), most));
+    auto found =
+        static_cast<unsigned>(std::min(device::processes_with_memory(physical, pids.data(), most), most));
     unsigned room = *count;
     *count = found;
     if (room < found) return NVML_ERROR_INSUFFICIENT_SIZE;
@@ -76,24 +77,29 @@ REVATI_NVML nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t* mem
     return NVML_SUCCESS;
 }
 
+REVATI_NVML nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int* count,
+                                                 nvmlProcessInfo_v1_t* infos) {
+    return list_processes(device, count, infos);
+}
+REVATI_NVML nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int* count,
+                                                    nvmlProcessInfo_v2_t* infos) {
+    return list_processes(device, count, infos);
+}
+REVATI_NVML nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int* count,
+                                                    nvmlProcessInfo_t* infos) {
+    return list_processes(device, count, infos);
+}
 
-REVATI_NVML nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int* count, nvmlProcessInfo_v1_t* infos) {
-    return list_processes(device, count, infos);
-}
-REVATI_NVML nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int* count, nvmlProcessInfo_v2_t* infos) {
-    return list_processes(device, count, infos);
-}
-REVATI_NVML nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int* count, nvmlProcessInfo_t* infos) {
-    return list_processes(device, count, infos);
-}
-
-REVATI_NVML nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned int* count, nvmlProcessInfo_v1_t*) {
+REVATI_NVML nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned int* count,
+                                                  nvmlProcessInfo_v1_t*) {
     return list_none(device, count);
 }
-REVATI_NVML nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned int* count, nvmlProcessInfo_v2_t*) {
+REVATI_NVML nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned int* count,
+                                                     nvmlProcessInfo_v2_t*) {
     return list_none(device, count);
 }
-REVATI_NVML nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned int* count, nvmlProcessInfo_t*) {
+REVATI_NVML nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned int* count,
+                                                     nvmlProcessInfo_t*) {
     return list_none(device, count);
 }
 

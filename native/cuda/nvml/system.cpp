@@ -15,7 +15,9 @@ std::atomic<int> references{0};
 
 }  // namespace
 
-bool initialised() { return references > 0; }
+bool initialised() {
+    return references > 0;
+}
 
 nvmlReturn_t copy_text(const char* text, char* out, unsigned bytes) {
     if (out == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
@@ -32,8 +34,12 @@ REVATI_NVML nvmlInit_v2() {
     return NVML_SUCCESS;
 }
 
-REVATI_NVML nvmlInit() { return nvmlInit_v2(); }
-REVATI_NVML nvmlInitWithFlags(unsigned int) { return nvmlInit_v2(); }
+REVATI_NVML nvmlInit() {
+    return nvmlInit_v2();
+}
+REVATI_NVML nvmlInitWithFlags(unsigned int) {
+    return nvmlInit_v2();
+}
 
 REVATI_NVML nvmlShutdown() {
     if (references <= 0) return NVML_ERROR_UNINITIALIZED;
@@ -43,17 +49,28 @@ REVATI_NVML nvmlShutdown() {
 
 extern "C" REVATI_API const char* nvmlErrorString(nvmlReturn_t result) {
     switch (result) {
-        case NVML_SUCCESS: return "The operation was successful";
-        case NVML_ERROR_UNINITIALIZED: return "NVML was not first initialized with nvmlInit()";
-        case NVML_ERROR_INVALID_ARGUMENT: return "A supplied argument is invalid";
-        case NVML_ERROR_NOT_SUPPORTED: return "The requested operation is not available on target device";
-        case NVML_ERROR_NO_PERMISSION: return "The current user does not have permission for operation";
-        case NVML_ERROR_NOT_FOUND: return "A query to find an object was unsuccessful";
-        case NVML_ERROR_INSUFFICIENT_SIZE: return "An input argument is not large enough";
-        case NVML_ERROR_DRIVER_NOT_LOADED: return "NVIDIA driver is not loaded";
-        case NVML_ERROR_FUNCTION_NOT_FOUND: return "Local version of NVML doesn't implement this function";
-        case NVML_ERROR_ARGUMENT_VERSION_MISMATCH: return "The provided version is invalid/unsupported";
-        default: return "An unknown error happened";
+        case NVML_SUCCESS:
+            return "The operation was successful";
+        case NVML_ERROR_UNINITIALIZED:
+            return "NVML was not first initialized with nvmlInit()";
+        case NVML_ERROR_INVALID_ARGUMENT:
+            return "A supplied argument is invalid";
+        case NVML_ERROR_NOT_SUPPORTED:
+            return "The requested operation is not available on target device";
+        case NVML_ERROR_NO_PERMISSION:
+            return "The current user does not have permission for operation";
+        case NVML_ERROR_NOT_FOUND:
+            return "A query to find an object was unsuccessful";
+        case NVML_ERROR_INSUFFICIENT_SIZE:
+            return "An input argument is not large enough";
+        case NVML_ERROR_DRIVER_NOT_LOADED:
+            return "NVIDIA driver is not loaded";
+        case NVML_ERROR_FUNCTION_NOT_FOUND:
+            return "Local version of NVML doesn't implement this function";
+        case NVML_ERROR_ARGUMENT_VERSION_MISMATCH:
+            return "The provided version is invalid/unsupported";
+        default:
+            return "An unknown error happened";
     }
 }
 
@@ -65,7 +82,8 @@ REVATI_NVML nvmlSystemGetDriverVersion(char* version, unsigned int bytes) {
 REVATI_NVML nvmlSystemGetNVMLVersion(char* version, unsigned int bytes) {
     if (!initialised()) return NVML_ERROR_UNINITIALIZED;
     // The CUDA major version, then that of the driver.
-    std::string text = std::to_string(device::gpu().cuda_driver_version / 1000) + "." + device::gpu().driver_version;
+    std::string text =
+        std::to_string(device::gpu().cuda_driver_version / 1000) + "." + device::gpu().driver_version;
     return copy_text(text.c_str(), version, bytes);
 }
 
@@ -76,7 +94,9 @@ REVATI_NVML nvmlSystemGetCudaDriverVersion_v2(int* version) {
     return NVML_SUCCESS;
 }
 
-REVATI_NVML nvmlSystemGetCudaDriverVersion(int* version) { return nvmlSystemGetCudaDriverVersion_v2(version); }
+REVATI_NVML nvmlSystemGetCudaDriverVersion(int* version) {
+    return nvmlSystemGetCudaDriverVersion_v2(version);
+}
 
 REVATI_NVML nvmlSystemGetProcessName(unsigned int pid, char* name, unsigned int bytes) {
     if (!initialised()) return NVML_ERROR_UNINITIALIZED;

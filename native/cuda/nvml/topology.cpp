@@ -2,7 +2,6 @@
 #include <sched.h>
 
 #include <cstdio>
-
 #include <cstring>
 
 #include "cuda/nvml/api.h"
@@ -32,8 +31,10 @@ nvmlGpuP2PStatus_t peer_status(nvmlGpuP2PCapsIndex_t capability) {
     bool linked = spec.nvlinks > 0;
     switch (capability) {
         case NVML_P2P_CAPS_INDEX_NVLINK:
-        case NVML_P2P_CAPS_INDEX_ATOMICS: return linked && spec.peer_access != 0 ? NVML_P2P_STATUS_OK : NVML_P2P_STATUS_NOT_SUPPORTED;
-        default: return spec.peer_access != 0 ? NVML_P2P_STATUS_OK : NVML_P2P_STATUS_NOT_SUPPORTED;
+        case NVML_P2P_CAPS_INDEX_ATOMICS:
+            return linked && spec.peer_access != 0 ? NVML_P2P_STATUS_OK : NVML_P2P_STATUS_NOT_SUPPORTED;
+        default:
+            return spec.peer_access != 0 ? NVML_P2P_STATUS_OK : NVML_P2P_STATUS_NOT_SUPPORTED;
     }
 }
 
@@ -42,14 +43,16 @@ nvmlGpuP2PStatus_t peer_status(nvmlGpuP2PCapsIndex_t capability) {
 REVATI_NVML nvmlDeviceGetP2PStatus(nvmlDevice_t first, nvmlDevice_t second, nvmlGpuP2PCapsIndex_t capability,
                                    nvmlGpuP2PStatus_t* status) {
     if (nvmlReturn_t error = check_pair(first, second)) return error;
-    if (status == nullptr || capability < NVML_P2P_CAPS_INDEX_READ || capability >= NVML_P2P_CAPS_INDEX_UNKNOWN) {
+    if (status == nullptr || capability < NVML_P2P_CAPS_INDEX_READ ||
+        capability >= NVML_P2P_CAPS_INDEX_UNKNOWN) {
         return NVML_ERROR_INVALID_ARGUMENT;
     }
     *status = peer_status(capability);
     return NVML_SUCCESS;
 }
 
-REVATI_NVML nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t first, nvmlDevice_t second, nvmlGpuTopologyLevel_t* level) {
+REVATI_NVML nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t first, nvmlDevice_t second,
+                                                nvmlGpuTopologyLevel_t* level) {
     if (nvmlReturn_t error = check_pair(first, second)) return error;
     if (level == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
     // All GPUs of the virtual machine hang off one socket, each behind its own host bridge.
@@ -71,17 +74,19 @@ REVATI_NVML nvmlDeviceGetNvLinkVersion(nvmlDevice_t device, unsigned int link, u
     return NVML_SUCCESS;
 }
 
-REVATI_NVML nvmlDeviceGetNvLinkCapability(nvmlDevice_t device, unsigned int link, nvmlNvLinkCapability_t capability,
-                                          unsigned int* supported) {
+REVATI_NVML nvmlDeviceGetNvLinkCapability(nvmlDevice_t device, unsigned int link,
+                                          nvmlNvLinkCapability_t capability, unsigned int* supported) {
     if (nvmlReturn_t error = check_link(device, link)) return error;
     if (supported == nullptr || capability >= NVML_NVLINK_CAP_COUNT) return NVML_ERROR_INVALID_ARGUMENT;
-    bool between_gpus = capability == NVML_NVLINK_CAP_P2P_SUPPORTED || capability == NVML_NVLINK_CAP_P2P_ATOMICS;
+    bool between_gpus =
+        capability == NVML_NVLINK_CAP_P2P_SUPPORTED || capability == NVML_NVLINK_CAP_P2P_ATOMICS;
     *supported = between_gpus && device::gpu().peer_access != 0;
     return NVML_SUCCESS;
 }
 
 // Every NVLink GPU of the catalogue sits on a board whose links lead to NVSwitches.
-REVATI_NVML nvmlDeviceGetNvLinkRemoteDeviceType(nvmlDevice_t device, unsigned int link, nvmlIntNvLinkDeviceType_t* type) {
+REVATI_NVML nvmlDeviceGetNvLinkRemoteDeviceType(nvmlDevice_t device, unsigned int link,
+                                                nvmlIntNvLinkDeviceType_t* type) {
     if (nvmlReturn_t error = check_link(device, link)) return error;
     if (type == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
     *type = NVML_NVLINK_DEVICE_TYPE_SWITCH;
@@ -107,7 +112,8 @@ REVATI_NVML nvmlDeviceGetNvLinkRemotePciInfo(nvmlDevice_t device, unsigned int l
 
 REVATI_NVML nvmlDeviceGetNumaNodeId(nvmlDevice_t device, unsigned int* node) {
     if (nvmlReturn_t error = check_device(device)) return error;
-    return node == nullptr ? NVML_ERROR_INVALID_ARGUMENT : NVML_ERROR_NOT_SUPPORTED;  // the virtual machine has one node
+    return node == nullptr ? NVML_ERROR_INVALID_ARGUMENT
+                           : NVML_ERROR_NOT_SUPPORTED;  // the virtual machine has one node
 }
 
 REVATI_NVML nvmlDeviceGetCpuAffinity(nvmlDevice_t device, unsigned int words, unsigned long* set) {
@@ -125,11 +131,13 @@ REVATI_NVML nvmlDeviceGetCpuAffinity(nvmlDevice_t device, unsigned int words, un
     return NVML_SUCCESS;
 }
 
-REVATI_NVML nvmlDeviceGetCpuAffinityWithinScope(nvmlDevice_t device, unsigned int words, unsigned long* set, nvmlAffinityScope_t) {
+REVATI_NVML nvmlDeviceGetCpuAffinityWithinScope(nvmlDevice_t device, unsigned int words, unsigned long* set,
+                                                nvmlAffinityScope_t) {
     return nvmlDeviceGetCpuAffinity(device, words, set);
 }
 
-REVATI_NVML nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned int words, unsigned long* set, nvmlAffinityScope_t) {
+REVATI_NVML nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned int words, unsigned long* set,
+                                        nvmlAffinityScope_t) {
     if (nvmlReturn_t error = check_device(device)) return error;
     if (set == nullptr || words == 0) return NVML_ERROR_INVALID_ARGUMENT;
     std::memset(set, 0, words * sizeof *set);

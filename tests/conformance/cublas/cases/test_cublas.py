@@ -14,7 +14,10 @@ R32F, R64F, R16F, R16BF = 0, 1, 2, 14
 COMPUTE_32F, COMPUTE_32F_FAST_TF32 = 68, 77
 
 PLAIN = "void*, int, int, int, int, int, void*, void*, int, void*, int, void*, void*, int"
-STRIDED = "void*, int, int, int, int, int, void*, void*, int, long long, void*, int, long long, void*, void*, int, long long, int"
+STRIDED = (
+    "void*, int, int, int, int, int, void*, "
+    "void*, int, long long, void*, int, long long, void*, void*, int, long long, int"
+)
 BATCHED = "void*, int, int, int, int, int, void*, void*, int, void*, int, void*, void*, int, int"
 DECLARATIONS = """
 int cublasCreate_v2(void**); int cublasDestroy_v2(void*); int cublasGetVersion_v2(void*, int*);
@@ -26,10 +29,13 @@ int cublasSetAtomicsMode(void*, int); int cublasGetAtomicsMode(void*, int*);
 int cublasSetMathMode(void*, int); int cublasGetMathMode(void*, int*);
 int cublasSetSmCountTarget(void*, int); int cublasGetSmCountTarget(void*, int*);
 const char* cublasGetStatusName(int); const char* cublasGetStatusString(int);
-int cublasGemmEx(void*, int, int, int, int, int, void*, void*, int, int, void*, int, int, void*, void*, int, int, int, int);
-int cublasGemmStridedBatchedEx(void*, int, int, int, int, int, void*, void*, int, int, long long, void*, int, int, long long,
+int cublasGemmEx(void*, int, int, int, int, int, void*,
+                 void*, int, int, void*, int, int, void*, void*, int, int, int, int);
+int cublasGemmStridedBatchedEx(void*, int, int, int, int, int, void*,
+                 void*, int, int, long long, void*, int, int, long long,
                                void*, void*, int, int, long long, int, int, int);
-int cublasGemmBatchedEx(void*, int, int, int, int, int, void*, void*, int, int, void*, int, int, void*, void*, int, int, int,
+int cublasGemmBatchedEx(void*, int, int, int, int, int, void*,
+                 void*, int, int, void*, int, int, void*, void*, int, int, int,
                         int, int);
 int cublasSgemmEx(void*, int, int, int, int, int, void*, void*, int, int, void*, int, int, void*, void*, int, int);
 """

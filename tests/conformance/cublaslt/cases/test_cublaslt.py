@@ -29,7 +29,8 @@ int cublasLtMatmulPreferenceGetAttribute(void*, int, void*, size_t, size_t*);
 typedef struct { uint64_t algo[8]; size_t workspace; int state; float waves; int reserved[4]; } heuristic;
 int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, void*, int, heuristic*, int*);
 int cublasLtMatmulAlgoCheck(void*, void*, void*, void*, void*, void*, void*, heuristic*);
-int cublasLtMatmul(void*, void*, void*, void*, void*, void*, void*, void*, void*, void*, void*, void*, void*, void*, size_t, void*);
+int cublasLtMatmul(void*, void*, void*, void*, void*, void*, void*,
+                   void*, void*, void*, void*, void*, void*, void*, size_t, void*);
 """
 
 

@@ -1,4 +1,4 @@
-"""Modules and libraries: cubins and fat binaries, functions, variables, launches. The cubin is made by hand and runs nowhere."""
+"""Modules and libraries: cubins, fat binaries, functions, variables, launches. The cubin is made by hand."""
 
 from __future__ import annotations
 
