@@ -97,8 +97,8 @@ int window_of(const Arguments& args, int shift) {
 
 class ForwardModel : public KernelModel {
   public:
-    ForwardModel(Core* core, SharedState* state, const AttentionFeatures& shape, bool local)
-        : core_(core), state_(state), shape_(shape), local_(local) {}
+    ForwardModel(Core* core, SharedState* state, const AttentionFeatures& shape, bool local, bool hopper)
+        : core_(core), state_(state), shape_(shape), local_(local), hopper_(hopper) {}
 
     Duration estimate(const KernelLaunch& launch) const override {
         const Arguments args(launch);
@@ -116,8 +116,10 @@ class ForwardModel : public KernelModel {
     }
 
     const std::vector<uint32_t>& expected_arg_bytes() const override {
+        // Only Hopper's structure is known to be that long; reading past the end of another would be reading
+        // the caller's stack.
         static const auto* const sizes = new std::vector<uint32_t>{forward_bytes_needed};
-        return *sizes;
+        return hopper_ ? *sizes : KernelModel::expected_arg_bytes();
     }
 
     bool depends_on_memory() const override { return true; }
@@ -142,7 +144,7 @@ class ForwardModel : public KernelModel {
     Core* core_;
     SharedState* state_;
     AttentionFeatures shape_;
-    bool local_;
+    bool local_, hopper_;
 };
 
 // Its time is part of the forward pass's: operator tables measure both together.
@@ -185,7 +187,7 @@ std::unique_ptr<KernelModel> make_flash_attention(const KernelName& name, Core* 
     AttentionFeatures shape;
     bool local = false;
     if (!parse_forward(name.templates, &shape, &local)) return nullptr;
-    return std::make_unique<ForwardModel>(core, state, shape, local);
+    return std::make_unique<ForwardModel>(core, state, shape, local, name.has("FlashAttnFwdSm90"));
 }
 
 }  // namespace revati::cost::kernels

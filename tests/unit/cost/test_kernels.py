@@ -118,6 +118,12 @@ def test_flash_attention_tells_two_batches_apart(estimator: _native.Estimator) -
     assert attend(estimator, args=[bytes(2688)]) == attend(estimator, args=[large.params()])
 
 
+def test_only_hoppers_parameters_are_known_to_be_long(estimator: _native.Estimator) -> None:
+    hopper = FA3.format(local=0)
+    assert estimator.describe_kernel(hopper)["expected_arg_bytes"] == [2208]
+    assert estimator.describe_kernel(hopper.replace("FwdSm90", "FwdSm80"))["expected_arg_bytes"] == []
+
+
 def test_implausible_lengths_are_not_believed(estimator: _native.Estimator) -> None:
     assert attend(estimator)[1] == "guess"
     batch = Batch([4, 4], [10, 10])
