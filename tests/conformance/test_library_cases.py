@@ -24,7 +24,7 @@ MAJORS = [13] if NATIVE else [13, 12]
 
 def run_cases(case: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={case.parent}"]
-    command = [sys.executable, "-m", "pytest", *options, str(case)]
+    command = [sys.executable, "-P", "-m", "pytest", *options, str(case)]
     path = os.pathsep.join([str(FOLDER), *sys.path])
     return subprocess.run(
         command,
