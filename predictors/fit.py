@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from revati.catalogue.gpu import Gpu
 from revati.predictors import program
 from revati.predictors.families.base import Family
 from revati.predictors.kinds import INPUTS
 from revati.predictors.model_file import LEAF, NODE, Header, Interval, TrainedModel
 from revati.predictors.program import Column
 from revati.predictors.samples import Samples
+
+from revati.catalogue.gpu import Gpu
 
 _FIT_ROWS = 4000  # enough for three to six parameters
 
@@ -71,13 +71,13 @@ def fit(family: Family, gpu: Gpu, samples: Samples) -> Fitted:
 
 
 def _trees(family: Family, matrix: npt.NDArray[np.float32], target: Column) -> Any:
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 (the training extra)
 
     regressor = HistGradientBoostingRegressor(
         max_iter=family.trees,
         learning_rate=0.1,
         max_leaf_nodes=family.leaves,
-        min_samples_leaf=max(8, min(20, len(target) // 200)),
+        min_samples_leaf=family.leaf_rows or max(8, min(20, len(target) // 200)),
         l2_regularization=1.0,
         early_stopping=False,
         random_state=0,
@@ -86,8 +86,8 @@ def _trees(family: Family, matrix: npt.NDArray[np.float32], target: Column) -> A
 
 
 def _fit_estimate(family: Family, gpu: Gpu, samples: Samples) -> list[float]:
-    """The parameters with the least absolute error in the logarithm; three significant digits of them."""
-    from scipy.optimize import least_squares
+    """The parameters with the least absolute error in the logarithm; two significant digits of them."""
+    from scipy.optimize import least_squares  # noqa: PLC0415 (the training extra)
 
     step = max(1, len(samples) // _FIT_ROWS)
     few = samples.take(np.arange(0, len(samples), step))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
 from revati.predictors.kinds import INPUTS, Kind
 from revati.predictors.model_file import LEAF, Points, Record, TrainedModel
 from revati.predictors.program import evaluate

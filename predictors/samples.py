@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-
 from revati.predictors.kinds import INPUTS, Kind
 from revati.predictors.model_file import Interval
 from revati.predictors.program import Column

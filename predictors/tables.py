@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from revati.predictors.program import Column
 
 from revati.catalogue.gpu import Gpu
 from revati.errors import RevatiError
-from revati.predictors.program import Column
 
 START_SECONDS = 22e-6
 TURNAROUND_SECONDS = 1.2e-6
@@ -94,7 +94,7 @@ _VERSIONS = {
 
 def read(gpu: Gpu, folder: str, framework: str, file: str) -> Table | None:
     """Reads a table of the best version there is, or returns None if the GPU has none."""
-    from pyarrow import parquet
+    from pyarrow import parquet  # noqa: PLC0415 (the training extra)
 
     base = data_directory() / SYSTEMS[gpu.name] / folder / framework
     for version in _VERSIONS[framework]:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from revati.predictors import fit, model_file, tables
+from revati.predictors.families.attention import Decode, Prefill
+from revati.predictors.families.base import Family
+from revati.predictors.families.collectives import Collectives
+from revati.predictors.families.gemm import Gemm
+from revati.predictors.families.moe import Moe
+from revati.predictors.samples import Samples
 
 from revati.catalogue import registry
 from revati.catalogue.gpu import Gpu
 from revati.errors import UsageError
-from revati.predictors import fit, model_file, tables
-from revati.predictors.families.attention import Decode, Prefill
-from revati.predictors.families.base import Family
-from revati.predictors.families.gemm import Gemm
-from revati.predictors.samples import Samples
 
 SUFFIX = ".rvm"
 
 
 def families() -> list[Family]:
     """Every family, in the order in which files hold them."""
-    return [Gemm(), Decode(), Prefill()]
+    return [Gemm(), Decode(), Prefill(), Moe(), Collectives()]
 
 
 def choose_gpus(names: Sequence[str]) -> list[Gpu]:
@@ -57,16 +61,16 @@ def samples_of(gpu: Gpu, chosen: Sequence[Family]) -> Iterator[tuple[Family, Sam
             yield family, samples
 
 
-def one_thread() -> object:
+def one_thread() -> AbstractContextManager[object]:
     """A context in which every sum has one order, so that a model's bytes do not depend on the number of cores."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 (the training extra)
 
     return threadpool_limits(limits=1)
 
 
 def train(gpu: Gpu, directory: Path) -> tuple[Path, Sequence[model_file.Record]]:
     """Trains all models of a GPU and writes their file; the same tables and versions give the same bytes."""
-    with one_thread():  # type: ignore[attr-defined]
+    with one_thread():
         records = [
             fit.export(fit.fit(family, gpu, samples), samples, gpu)
             for family, samples in samples_of(gpu, families())

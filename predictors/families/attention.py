@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
-from revati.catalogue.gpu import Gpu
 from revati.predictors import tables
 from revati.predictors.families.base import Family, ceiling, smooth_max
 from revati.predictors.kinds import DType, Kind
 from revati.predictors.program import Column, Node, at_most, ceil, floor, log2, maximum, minimum, raw
 from revati.predictors.samples import Band, Samples, columns
+
+from revati.catalogue.gpu import Gpu
 
 _BATCH: tuple[Band, ...] = tuple((float(1 << i), float(1 << i)) for i in range(12))
 _DECODE_CONTEXT: tuple[Band, ...] = tuple((float(1 << i), float((2 << i) - 1)) for i in range(1, 18))
@@ -214,16 +214,21 @@ class Prefill(Attention):
         size = raw("head_dim") + raw("v_head_dim")
         per_sm = flops_share * (ceiling(gpu, "bf16_flops") / sms)
         work = raw("pairs") * raw("q_heads") * size * 2.0 * self._padding() / (per_sm * sms)
-        longest = raw("max_keys") * size * (2.0 * _ROWS) / per_sm
+        # Few blocks with a long context, as a short piece behind a prefix has: the keys are split over idle SMs.
+        splits = maximum(1.0, minimum(floor(sms / self._blocks()), ceil(raw("max_keys") / 256.0)))
+        longest = raw("max_keys") * size * (2.0 * _ROWS) / per_sm / splits
         waves = maximum(1.0, self._blocks() / sms)
         moved = _kv_bytes() + raw("tokens") * raw("q_heads") * size * 2.0
         memory = moved / (share * ceiling(gpu, "memory_bandwidth"))
         return fixed * 1e-6 + smooth_max(memory, maximum(work, longest) + waves * block_ns * 1e-9)
 
     def features(self, gpu: Gpu, estimate: Node) -> list[Node]:
-        """Work, blocks and waves, how long a query's view is, heads."""
-        sms = ceiling(gpu, "sm_count")
-        waves = self._blocks() / sms
+        """Blocks and waves, how many keys a query sees, heads.
+
+        Nothing that a prefix changes but blocks do not: no table has prefixes, and a model must not take a piece of
+        2048 tokens behind 30,000 others for something it knows.
+        """
+        waves = self._blocks() / ceiling(gpu, "sm_count")
         span = raw("pairs") / raw("tokens")
         return [
             log2(estimate),
@@ -232,18 +237,13 @@ class Prefill(Attention):
             _fraction(waves),
             log2(self._padding()),
             log2(span),
-            log2(raw("max_keys") / span),
-            log2(raw("max_keys") * raw("batch") / raw("keys")),
-            log2(raw("pairs") * raw("q_heads") * raw("head_dim")),
-            log2(raw("tokens")),
-            log2(_kv_bytes()),
+            log2(self._blocks() * span * raw("head_dim")),
+            log2(raw("batch")),
             log2(_group()),
             log2(raw("kv_heads")),
             log2(raw("q_heads")),
             raw("head_dim"),
             _kv_size(),
             at_most(raw("q_dtype"), float(DType.BF16)),
-            log2(raw("batch")),
             at_most(raw("window"), 0.0),
-            log2(raw("tokens") * raw("q_heads") * raw("head_dim") / estimate),
         ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from revati.catalogue.gpu import Gpu
 from revati.predictors.kinds import Kind
 from revati.predictors.program import Node, exp2, log2
 from revati.predictors.samples import Samples
+
+from revati.catalogue.gpu import Gpu
 
 
 class Family(ABC):
@@ -23,6 +24,7 @@ class Family(ABC):
         parameters: Of the analytic estimate: start, lowest and highest value of each.
         trees: How many; 0 for families that are fully described by the estimate and curves.
         leaves: Of each tree.
+        leaf_rows: The fewest rows of a leaf; 0 to choose by the number of rows.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Family(ABC):
     parameters: Sequence[tuple[float, float, float]] = ()
     trees: int = 160
     leaves: int = 31
+    leaf_rows: int = 0
 
     @abstractmethod
     def read(self, gpu: Gpu) -> list[Samples]:

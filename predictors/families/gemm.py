@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
-from revati.catalogue.gpu import Gpu
 from revati.predictors import tables
 from revati.predictors.families.base import Family, ceiling, smooth_max
 from revati.predictors.kinds import DType, Kind
 from revati.predictors.program import Column, Node, at_most, ceil, floor, log2, raw
 from revati.predictors.samples import Band, Samples, columns
+
+from revati.catalogue.gpu import Gpu
 
 # Whole ranges of tokens, and of output and input features, that are held out in turn.
 _M: tuple[Band, ...] = (
@@ -58,7 +58,7 @@ class Gemm(Family):
     parameters = ((2.0, 0.5, 8.0), (0.75, 0.3, 1.0), (0.8, 0.4, 1.0))
 
     def read(self, gpu: Gpu) -> list[Samples]:
-        """vLLM's tables where they time kernels, SGLang's where vLLM's were timed without a graph (fp8 blocks)."""
+        """VLLM's tables where they time kernels, SGLang's where vLLM's were timed without a graph (fp8 blocks)."""
         found = []
         for framework, table_dtype, name in (
             ("vllm", "bfloat16", "bf16"),

@@ -15,6 +15,11 @@ import click
 COMMANDS = {
     "collect": ("revati.profile.collect", "Measure launches on this machine's GPU, most wanted first."),
     "record": ("revati.profile.record", "Profile a framework on this machine's GPU, launch by launch."),
+    "list": ("revati.commands.profile_list", "List the files of trained models and measured points."),
+    "show": ("revati.commands.profile_show", "Show what a GPU's models know, and where they come from."),
+    "import": ("revati.commands.profile_import", "Use measured durations before any model."),
+    "train": ("revati.commands.profile_train", "Train the models that ship from public operator tables."),
+    "evaluate": ("revati.commands.profile_evaluate", "Errors of the models on ranges they have not seen."),
     "pack": ("revati.profile.packing.main", "Pack a framework for a GPU machine without network."),
 }
 
