@@ -53,7 +53,9 @@ def select(environment: Path, recipe: Recipe, machine: Machine) -> Selection:
     for root in recipe.roots:
         if canonical(root) not in installed:
             raise UsageError(f"{root} is not installed in {environment}; install it there first.")
-    present = closure(installed, machine.present, version, stop=())
+    # A root is taken even if the machine has the package: the recipe wants its own version of it.
+    roots = {canonical(root) for root in recipe.roots}
+    present = closure(installed, machine.present, version, stop=()) - roots
     wanted = closure(installed, (*recipe.roots, *recipe.also), version, stop=(*present, *recipe.leave_out))
     chosen = {name: installed[name] for name in sorted(wanted)}
     files = sorted(

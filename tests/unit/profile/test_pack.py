@@ -121,3 +121,9 @@ def test_a_folder_of_something_else_is_left_alone(environment: Path, tmp_path: P
     with pytest.raises(UsageError, match="precious"):
         packer.pack(environment, RECIPE, machine(), tmp_path)
     assert (tmp_path / "precious").read_text() == "data"
+
+
+def test_a_root_is_packed_even_if_the_machine_has_it(environment: Path, tmp_path: Path) -> None:
+    recipe = Recipe("trial", ("engine", "torch"), (), ("left-*",), (), (), ())
+    manifest = packer.pack(environment, recipe, machine(), tmp_path / "set", preset=1)
+    assert set(manifest["packages"]) == {"engine", "small", "torch"}
