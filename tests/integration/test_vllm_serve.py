@@ -71,8 +71,8 @@ class TestBothRunners:
     def test_prefix_caching(self, start: Start, setup: Setup) -> None:
         """A hit is counted, and shortens the time to the first token."""
         (server,) = start(setup)
-        server.complete(words(12000, 2), max_tokens=1)  # whatever is slow only once
-        prompt = words(12000, 3)
+        server.complete(words(12000, 1002), max_tokens=1)  # whatever is slow only once
+        prompt = words(12000, 1003)
         seconds, hits = [], []
         for _ in range(2):
             before, began = server.metric("vllm:prefix_cache_hits_total"), time.perf_counter()
