@@ -43,7 +43,7 @@ nvmlReturn_t fill_pci(nvmlDevice_t device, nvmlPciInfo_t* pci) {
     pci->device = place.slot;
     // PCI identifiers of a real board are not ours to claim: the vendor and device ids stay zero.
     std::snprintf(pci->busId, sizeof pci->busId, "%s", place.text);
-    std::snprintf(pci->busIdLegacy, sizeof pci->busIdLegacy, "%s", place.text + 4);
+    std::snprintf(pci->busIdLegacy, sizeof pci->busIdLegacy, "%.12s", place.text + 4);
     return NVML_SUCCESS;
 }
 
