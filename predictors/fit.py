@@ -33,11 +33,11 @@ class Fitted:
         registers = self.program.registers(part)
         outputs = [registers[index] for index in self.program.outputs]
         low, high = self.ratio_bounds
-        return outputs[0] * np.exp2(np.clip(self._ratio(outputs[1:]), low, high))
+        return np.asarray(outputs[0] * np.exp2(np.clip(self._ratio(outputs[1:]), low, high)))
 
     def seconds(self, samples: Samples) -> Column:
         """Predicted seconds of each row, its parts together."""
-        return np.sum([self.part_seconds(part) for part in samples.parts], axis=0)
+        return np.asarray(np.sum([self.part_seconds(part) for part in samples.parts], axis=0))
 
     def _ratio(self, features: list[Column]) -> Column:
         if self.regressor is None:

@@ -82,6 +82,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -344,7 +345,7 @@ class _Reader:
     def align(self) -> None:
         self.check(not any(self.take(-self.position % 8)), "padding is not zero")
 
-    def array(self, dtype: str | np.dtype[np.void], count: int) -> npt.NDArray[np.generic]:
+    def array(self, dtype: str | np.dtype[np.void], count: int) -> npt.NDArray[Any]:
         kind = np.dtype(dtype)
         return np.frombuffer(self.take(count * kind.itemsize), kind)
 

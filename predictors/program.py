@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -198,8 +199,8 @@ def compile_formulas(kind: Kind, formulas: Sequence[Node]) -> Program:
         return table.setdefault(key, len(table))
 
     keys = [interned(key_of(node)) for node in formulas]
-    place: dict[int, int] = {table[key]: names.index(key[1]) for key in table if _is(key, "input")}
-    place |= {table[key]: len(names) + constants[key[1]] for key in table if _is(key, "constant")}
+    place: dict[int, int] = {table[key]: names.index(_second(key)) for key in table if _is(key, "input")}
+    place |= {table[key]: len(names) + constants[_second(key)] for key in table if _is(key, "constant")}
     instructions: list[Instruction] = []
     for key_number, node in order:
         if key_number in place:
@@ -216,3 +217,8 @@ def compile_formulas(kind: Kind, formulas: Sequence[Node]) -> Program:
 
 def _is(key: object, tag: str) -> bool:
     return isinstance(key, tuple) and len(key) == 2 and key[0] == tag
+
+
+def _second(key: object) -> Any:
+    assert isinstance(key, tuple)
+    return key[1]

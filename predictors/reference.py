@@ -83,7 +83,8 @@ def _measured(points: Points, values: npt.NDArray[np.float64]) -> Answer | None:
 
 def _modelled(model: TrainedModel, values: npt.NDArray[np.float64]) -> Answer | None:
     registers = [
-        float(column[0]) for column in evaluate(model.constants, model.instructions, values.reshape(-1, 1))
+        float(column[0])
+        for column in evaluate(model.constants, model.instructions, list(values.reshape(-1, 1)))
     ]
     features = [registers[index] for index in model.features]
     needed = [registers[model.base], *features]

@@ -65,7 +65,8 @@ def one_thread() -> AbstractContextManager[object]:
     """A context in which every sum has one order, so that a model's bytes do not depend on the number of cores."""
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 (the training extra)
 
-    return threadpool_limits(limits=1)
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+    return limits
 
 
 def train(gpu: Gpu, directory: Path) -> tuple[Path, Sequence[model_file.Record]]:

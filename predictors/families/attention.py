@@ -61,7 +61,7 @@ class Attention(Family):
         tokens = np.ones_like(batch) if decode else table.number("isl")
         keys = table.number("step") + 1 if decode else tokens
         fp8 = table.text("kv_cache_dtype") == "fp8"
-        window = table.number("window_size")
+        window = table.number("window_size") if "window_size" in table.columns else np.zeros_like(batch)
         pairs, read = sums_of_equal_sequences(tokens, keys, window)
         inputs = {
             "batch": batch,

@@ -141,7 +141,7 @@ def _samples(gpu: Gpu, table: tables.Table, name: str) -> Samples:
         table.number("latency"), gpu, replays=6, calls=6, kernels=kernels, other=other
     )
     dtype = DType.BF16 if name == "bf16" else DType.F8E4M3
-    inputs = {
+    inputs: dict[str, Column | float] = {
         "m": m,
         "n": n,
         "k": k,

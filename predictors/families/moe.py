@@ -8,7 +8,7 @@ import numpy as np
 from revati.predictors import tables
 from revati.predictors.families.base import Family, ceiling, smooth_max
 from revati.predictors.kinds import DType, Kind
-from revati.predictors.program import Node, at_most, ceil, exp2, floor, log2, maximum, raw
+from revati.predictors.program import Column, Node, at_most, ceil, exp2, floor, log2, maximum, raw
 from revati.predictors.samples import Band, Samples, columns
 
 from revati.catalogue.gpu import Gpu
@@ -115,7 +115,12 @@ def _samples(gpu: Gpu, table: tables.Table, name: str) -> Samples:
     rows = tokens * topk
     fp8 = name == "fp8_block"
     dtype = float(DType.F8E4M3 if fp8 else DType.BF16)
-    common = {"rows": rows, "experts": experts, "activation_dtype": dtype, "weight_dtype": dtype}
+    common: dict[str, Column | float] = {
+        "rows": rows,
+        "experts": experts,
+        "activation_dtype": dtype,
+        "weight_dtype": dtype,
+    }
     other = tables.streamed_seconds(gpu, rows * inner * 6) + tables.streamed_seconds(
         gpu, (rows + tokens) * hidden * 2
     )
