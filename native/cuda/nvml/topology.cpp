@@ -145,14 +145,24 @@ REVATI_NVML nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned int words,
     return NVML_SUCCESS;
 }
 
+// The GPU belongs to no fabric of several nodes: the call succeeds and says so. (PyTorch takes an error for a
+// failure.)
 REVATI_NVML nvmlDeviceGetGpuFabricInfo(nvmlDevice_t device, nvmlGpuFabricInfo_t* info) {
     if (nvmlReturn_t error = check_device(device)) return error;
-    return info == nullptr ? NVML_ERROR_INVALID_ARGUMENT : NVML_ERROR_NOT_SUPPORTED;  // no multi-node NVLink
+    if (info == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+    *info = nvmlGpuFabricInfo_t{};
+    info->state = NVML_GPU_FABRIC_STATE_NOT_SUPPORTED;
+    return NVML_SUCCESS;
 }
 
 REVATI_NVML nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfoV_t* info) {
     if (nvmlReturn_t error = check_device(device)) return error;
-    return info == nullptr ? NVML_ERROR_INVALID_ARGUMENT : NVML_ERROR_NOT_SUPPORTED;
+    if (info == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+    if (info->version != nvmlGpuFabricInfo_v2) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    *info = nvmlGpuFabricInfoV_t{};
+    info->version = nvmlGpuFabricInfo_v2;
+    info->state = NVML_GPU_FABRIC_STATE_NOT_SUPPORTED;
+    return NVML_SUCCESS;
 }
 
 }  // namespace revati::nvml

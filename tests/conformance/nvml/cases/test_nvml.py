@@ -35,6 +35,10 @@ int nvmlDeviceGetTopologyCommonAncestor(void*, void*, int*);
 int nvmlDeviceGetNvLinkState(void*, unsigned, int*); int nvmlDeviceGetNvLinkRemoteDeviceType(void*, unsigned, int*);
 int nvmlDeviceGetNvLinkRemotePciInfo_v2(void*, unsigned, pci_info*);
 int nvmlDeviceGetCpuAffinity(void*, unsigned, unsigned long*);
+typedef struct {
+    unsigned version; unsigned char cluster[16]; int status; unsigned clique; unsigned char state; unsigned health;
+} fabric;
+int nvmlDeviceGetGpuFabricInfoV(void*, fabric*);
 int nvmlDeviceGetMigMode(void*, unsigned*, unsigned*);
 """
 
@@ -134,6 +138,15 @@ def test_links_of_an_hgx_board(nvml: Library, gpu: Any) -> None:
     assert nvml.call("nvmlDeviceGetNvLinkState", gpu, 18, ffi.new("int*")) == INVALID_ARGUMENT
     assert nvml.call("nvmlDeviceGetP2PStatus", gpu, peer, 99, ffi.new("int*")) == INVALID_ARGUMENT
     assert nvml.get_last("nvmlDeviceGetTopologyCommonAncestor", "int", gpu, gpu) == 0
+
+
+@pytest.mark.skipif(NATIVE, reason="depends on the machine")
+def test_no_fabric_of_several_nodes(nvml: Library, gpu: Any) -> None:
+    info = ffi.new("fabric*", {"version": 36 | 2 << 24, "state": 9})
+    nvml.ok("nvmlDeviceGetGpuFabricInfoV", gpu, info)
+    assert info.state == 0
+    info.version = 1
+    assert nvml.call("nvmlDeviceGetGpuFabricInfoV", gpu, info) == VERSION_MISMATCH
 
 
 def test_affinity_names_processors(nvml: Library, gpu: Any) -> None:
