@@ -33,7 +33,6 @@ def main() -> None:
         json.dumps(
             {
                 "plain": plain,
-                "again": ids(),
                 "allowed": ids(allowed_token_ids=[1500, 1501]),
                 "matching": [
                     answer.outputs[0].text
