@@ -22,7 +22,7 @@ class Vllm(Engine):
     phases = (
         Phase("importing", re.compile(r"^", re.MULTILINE)),
         Phase("starting the engine", re.compile(r"Initializing a V1 LLM engine")),
-        Phase("loading the model", re.compile(r"Starting to load model")),
+        Phase("loading the model", re.compile(r"Starting to load model|Loading model from scratch")),
         Phase("profiling and compiling", re.compile(r"Model loading took")),
         Phase("warming up", re.compile(r"GPU KV cache size")),
         Phase("capturing graphs", re.compile(r"Capturing CUDA graphs")),
