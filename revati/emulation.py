@@ -11,6 +11,7 @@ from typing import IO, Self
 from revati import catalogue
 from revati.errors import UsageError
 from revati.launcher import environment
+from revati.launcher.clock import CLIENT_VARIABLE, MODES, Clock
 from revati.launcher.process import SupervisedProcess
 from revati.launcher.session import Session
 
@@ -28,26 +29,38 @@ class Emulation:
     Leaving the block ends every command and all that they started, and removes what the session kept in memory.
     """
 
-    def __init__(self, gpu: str = DEFAULT_GPU, gpus: int = 1) -> None:
+    def __init__(self, gpu: str = DEFAULT_GPU, gpus: int = 1, clock: str = "off") -> None:
         """Describes the GPUs; nothing is made before the block is entered.
 
         Args:
             gpu: A name from `revati gpus list`.
             gpus: How many of them, all alike.
+            clock: What time is, once `arm_clock` was called: `modelled`, `cpu` or `wall` virtual time; with `off`
+                durations are waited for in real time. See docs/clock.md.
 
         Raises:
-            UsageError: An unknown GPU, or an impossible number of them.
+            UsageError: An unknown GPU or clock, or an impossible number of GPUs.
         """
         if not 1 <= gpus <= MAX_GPUS:
             raise UsageError(f"{gpus} GPUs asked for; choose from 1 to {MAX_GPUS}.")
+        if clock not in MODES:
+            raise UsageError(f"there is no clock '{clock}'; choose from {', '.join(MODES)}.")
         self.gpu = catalogue.get(gpu)
         self.gpus = gpus
+        self.clock_mode = clock
+        self._clock: Clock | None = None
         self._session: Session | None = None
         self._path_first: list[str] = []
         self._processes: list[SupervisedProcess] = []
 
     def __enter__(self) -> Self:
         self._session = Session.create(self.gpu.device_conf(self.gpus), catalogue.durations_of(self.gpu))
+        try:
+            if self.clock_mode != "off":
+                self._clock = Clock(self._session.path, self.clock_mode)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -75,6 +88,7 @@ class Emulation:
         stdout: int | IO[bytes] | None = None,
         stderr: int | IO[bytes] | None = None,
         own_group: bool = True,
+        client: bool = False,
     ) -> SupervisedProcess:
         """Starts a command that sees the virtual GPUs.
 
@@ -87,17 +101,22 @@ class Emulation:
             stdout: See `stdin`.
             stderr: See `stdin`.
             own_group: False for a command that shall own the terminal.
+            client: Virtual time stands still before the first of these has come and once the last is gone.
 
         Raises:
             RevatiError: It cannot run on virtual GPUs, or there is no such command.
         """
         base = {**(os.environ if env is None else env), **(variables or {})}
+        if client and self._clock:
+            base[CLIENT_VARIABLE] = "1"
         if self._path_first:
             base["PATH"] = os.pathsep.join([*self._path_first, base.get("PATH", os.defpath)])
         target = environment.inspect(argv, base)
         process = SupervisedProcess(
             argv,
-            environment.compose(target, self.session, self.gpu.name, base),
+            environment.compose(
+                target, self.session, self.gpu.name, base, self._clock.library if self._clock else None
+            ),
             cwd=cwd,
             stdin=stdin,
             stdout=stdout,
@@ -107,6 +126,11 @@ class Emulation:
         )
         self._processes.append(process)
         return process
+
+    def arm_clock(self) -> None:
+        """Makes time virtual for all commands of the block; without a clock nothing happens."""
+        if self._clock:
+            self._clock.arm()
 
     def path_first(self, folder: Path) -> None:
         """Puts a folder first on the PATH of every command that is launched from now on."""
@@ -126,6 +150,9 @@ class Emulation:
                     process.kill()
         finally:
             self._processes.clear()
+            if self._clock is not None:
+                self._clock.stop()
+                self._clock = None
             if self._session is not None:
                 self._session.end_processes()
                 self._session.remove()

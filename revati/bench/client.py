@@ -82,8 +82,13 @@ def measure(
     """
     progress.show("starting the client")
     result.unlink(missing_ok=True)
+    emulation.arm_clock()
     process = emulation.launch(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, variables={"PYTHONUNBUFFERED": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        variables={"PYTHONUNBUFFERED": "1"},
+        client=True,
     )
     watcher = _Watcher(process.stdout, log, engine, lambda: Mark(time.monotonic(), emulation.session.stats()))
     watcher.start()

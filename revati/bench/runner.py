@@ -33,6 +33,7 @@ class Benchmark:
     client_args: tuple[str, ...] = ()
     port: int | None = None
     ready_timeout_s: float = 1800.0
+    clock: str = "off"
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -48,7 +49,7 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
     program = engine.find(benchmark.environment)
     folder = models.resolve(benchmark.model)
     name = folder.name if Path(benchmark.model).expanduser().is_dir() else models.get(benchmark.model).name
-    with Emulation(benchmark.gpu, benchmark.gpus) as emulation:
+    with Emulation(benchmark.gpu, benchmark.gpus, benchmark.clock) as emulation:
         out = out.absolute()
         out.mkdir(parents=True, exist_ok=True)
         (out / "result.json").unlink(missing_ok=True)
@@ -77,6 +78,7 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
             "gpu": emulation.gpu.name,
             "gpus": benchmark.gpus,
             "tp": benchmark.tp,
+            "clock": benchmark.clock,
             "input_len": benchmark.load.input_len,
             "output_len": benchmark.load.output_len,
             "seed": benchmark.load.seed,

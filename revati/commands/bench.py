@@ -13,6 +13,7 @@ from revati.bench.progress import Progress
 from revati.bench.result import print_table
 from revati.commands.options import gpu_options, out_option
 from revati.launcher import process
+from revati.launcher.clock import MODES
 
 
 @click.command(
@@ -35,6 +36,13 @@ from revati.launcher import process
 @click.option("--server-args", default="", metavar='"..."', help="More arguments for the server.")
 @click.option("--client-args", default="", metavar='"..."', help="More arguments for the client.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the server; default: any free one.")
+@click.option(
+    "--clock",
+    type=click.Choice(list(MODES)),
+    default="off",
+    show_default=True,
+    help="Virtual time during the load (see docs/clock.md); off: durations are waited for in real time.",
+)
 @click.option("--ready-timeout", type=float, default=1800.0, show_default=True, metavar="SECONDS")
 @out_option("Where result.json, client.json and the logs go.  [default: out/bench]")
 def command(
@@ -52,6 +60,7 @@ def command(
     server_args: str,
     client_args: str,
     port: int | None,
+    clock: str,
     ready_timeout: float,
     out: Path | None,
 ) -> None:
@@ -71,6 +80,7 @@ def command(
         client_args=tuple(shlex.split(client_args)),
         port=port,
         ready_timeout_s=ready_timeout,
+        clock=clock,
     )
     out = out or Path("out/bench")
     process.become_subreaper()

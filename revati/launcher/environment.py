@@ -56,7 +56,9 @@ def inspect(argv: Sequence[str], environment: Mapping[str, str]) -> Target:
     return Target(interpreter, cuda_major, libraries, stub_library, cuda)
 
 
-def compose(target: Target, session: Session, gpu: str, base: Mapping[str, str]) -> dict[str, str]:
+def compose(
+    target: Target, session: Session, gpu: str, base: Mapping[str, str], clock: Path | None = None
+) -> dict[str, str]:
     """The whole environment of a command: `base`, and what makes the GPUs virtual.
 
     Args:
@@ -64,10 +66,11 @@ def compose(target: Target, session: Session, gpu: str, base: Mapping[str, str])
         session: Where libraries and launcher meet.
         gpu: The GPU's catalogue name; the engines' compile caches are kept apart by it.
         base: The user's environment, whose own settings win wherever that is possible.
+        clock: The library of the virtual clock, if the session has one.
     """
     environment = dict(base)
     links = link_folder(target.libraries)
-    preload = [target.libraries.core, *target.libraries.fakes]
+    preload = [*([clock] if clock else []), target.libraries.core, *target.libraries.fakes]
     if target.stubs:
         preload.append(target.stubs)
     environment[VARIABLE] = str(session.path)
