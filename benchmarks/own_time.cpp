@@ -1,14 +1,16 @@
 // Samples where a process spends its CPU time: in Revati's libraries themselves, or in something they called.
 //
-// Preloaded beside the product and driven through ctypes: own_time_start(), own_time_stop(), own_time_read(counts). A sample counts as
-// `self` if the program counter lies in one of our libraries and as `called` if one of the topmost words of the stack does, which also
-// takes in the C library's work on our behalf (and, at worst, a stale word: the figure is an upper bound).
+// Preloaded beside the product and driven through ctypes: own_time_start(), own_time_stop(),
+// own_time_read(counts). A sample counts as `self` if the program counter lies in one of our libraries and as
+// `called` if one of the topmost words of the stack does, which also takes in the C library's work on our
+// behalf (and, at worst, a stale word: the figure is an upper bound).
+#include <link.h>
+#include <ucontext.h>
+
 #include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <ctime>
-#include <link.h>
-#include <ucontext.h>
 
 namespace {
 
@@ -30,7 +32,7 @@ bool is_own(const char* path) {
 int collect(dl_phdr_info* info, size_t, void*) {
     if (!is_own(info->dlpi_name)) return 0;
     for (int index = 0; index < info->dlpi_phnum && range_count < max_ranges; ++index) {
-        const ElfW(Phdr)& header = info->dlpi_phdr[index];
+        const ElfW(Phdr) & header = info->dlpi_phdr[index];
         if (header.p_type != PT_LOAD || (header.p_flags & PF_X) == 0) continue;
         const uintptr_t start = info->dlpi_addr + header.p_vaddr;
         ranges[range_count++] = {start, start + header.p_memsz};
@@ -68,7 +70,7 @@ __attribute__((visibility("default"))) int own_time_start(long interval_us) {
     range_count = 0;
     total = self = called = 0;
     dl_iterate_phdr(collect, nullptr);
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = sample;
     action.sa_flags = SA_SIGINFO | SA_RESTART;
     sigaction(SIGPROF, &action, nullptr);
@@ -80,7 +82,9 @@ __attribute__((visibility("default"))) int own_time_start(long interval_us) {
     return timer_settime(timer, 0, &period, nullptr);
 }
 
-__attribute__((visibility("default"))) void own_time_stop() { timer_delete(timer); }
+__attribute__((visibility("default"))) void own_time_stop() {
+    timer_delete(timer);
+}
 
 __attribute__((visibility("default"))) void own_time_read(uint64_t out[3]) {
     out[0] = total;

@@ -1,6 +1,7 @@
-#include <algorithm>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "device/log.h"
 #include "device/stream_internal.h"
@@ -42,7 +43,8 @@ void remove_live(const std::shared_ptr<Capture>& capture) {
     live().count.fetch_sub(1);
 }
 
-// Every joined stream's last node must lead to the origin: either something depends on it or the origin's tail holds it.
+// Every joined stream's last node must lead to the origin: either something depends on it or the origin's
+// tail holds it.
 bool all_joined_back(const Capture& capture) {
     const std::vector<GraphNode*>& origin_tail = StreamAccess::capture_tail(capture.origin);
     for (Stream* const stream : capture.joined) {
@@ -64,10 +66,13 @@ void leave_capture(const Capture& capture) {
 
 }  // namespace
 
-bool is_capturing(Stream* stream) { return StreamAccess::capture(stream) != nullptr; }
+bool is_capturing(Stream* stream) {
+    return StreamAccess::capture(stream) != nullptr;
+}
 
 void invalidate_capture(Stream* stream) {
-    if (StreamAccess::capture(stream) != nullptr) StreamAccess::capture(stream)->state = CaptureState::invalidated;
+    if (StreamAccess::capture(stream) != nullptr)
+        StreamAccess::capture(stream)->state = CaptureState::invalidated;
 }
 
 Status capture_node(Stream* stream, GraphNode&& prototype) {
@@ -111,7 +116,8 @@ Status end_capture(Stream* stream, Graph** out) {
     if (!is_capturing(stream)) return Status::illegal_state;
     const std::shared_ptr<Capture> capture = StreamAccess::capture(stream);
     if (capture->origin != stream) return Status::capture_unmatched;
-    if (capture->mode != CaptureMode::relaxed && capture->owner_thread != this_thread()) return Status::capture_wrong_thread;
+    if (capture->mode != CaptureMode::relaxed && capture->owner_thread != this_thread())
+        return Status::capture_wrong_thread;
     const bool joined = all_joined_back(*capture), valid = capture->state == CaptureState::active;
     remove_live(capture);
     leave_capture(*capture);
@@ -147,7 +153,8 @@ CaptureMode exchange_capture_mode(CaptureMode mode) {
 }
 
 Status check_unsafe_call() {
-    if (live().count.load(std::memory_order_acquire) == 0 || interaction_mode == CaptureMode::relaxed) return Status::ok;
+    if (live().count.load(std::memory_order_acquire) == 0 || interaction_mode == CaptureMode::relaxed)
+        return Status::ok;
     const std::lock_guard<std::mutex> lock(live().mutex);
     Status status = Status::ok;
     for (const std::shared_ptr<Capture>& capture : live().list) {

@@ -1,12 +1,13 @@
 #include "device/device.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 #include "device/ledger.h"
@@ -21,9 +22,9 @@ std::string uuid_text(int physical) {
     uint8_t bytes[16];
     device_uuid(physical, bytes);
     char text[48];
-    snprintf(text, sizeof text, "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", bytes[0], bytes[1], bytes[2],
-             bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14],
-             bytes[15]);
+    snprintf(text, sizeof text, "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8],
+             bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]);
     return text;
 }
 
@@ -43,7 +44,8 @@ int device_named(const std::string& entry, int gpus) {
     return end == entry.c_str() || index < 0 || index >= gpus ? -1 : static_cast<int>(index);
 }
 
-// The documented rule: devices in the order listed; the list ends at the first entry that names none; a repeated entry hides all.
+// The documented rule: devices in the order listed; the list ends at the first entry that names none; a
+// repeated entry hides all.
 std::vector<int> visible_devices() {
     std::vector<int> visible;
     const int gpus = session_spec().gpus;
@@ -71,7 +73,8 @@ std::vector<int> visible_devices() {
 }
 
 const std::vector<int>& visible() {
-    static const auto* const devices = new std::vector<int>(in_session() ? visible_devices() : std::vector<int>());
+    static const auto* const devices =
+        new std::vector<int>(in_session() ? visible_devices() : std::vector<int>());
     return *devices;
 }
 
@@ -83,15 +86,21 @@ void forget_contexts() {
 }
 
 cost::Ceilings ceilings_of(const GpuSpec& spec) {
-    return {spec.bf16_flops,       spec.fp8_flops,      spec.fp4_flops,        spec.int8_flops, spec.tf32_flops, spec.fp32_flops, spec.fp64_flops,
-            spec.memory_bandwidth, spec.pcie_bandwidth, spec.nvlink_bandwidth, spec.l2_bytes,   spec.sm_count,   spec.copy_latency_ns};
+    return {spec.bf16_flops,     spec.fp8_flops,        spec.fp4_flops,  spec.int8_flops,
+            spec.tf32_flops,     spec.fp32_flops,       spec.fp64_flops, spec.memory_bandwidth,
+            spec.pcie_bandwidth, spec.nvlink_bandwidth, spec.l2_bytes,   spec.sm_count,
+            spec.copy_latency_ns};
 }
 
 }  // namespace
 
-int device_count() { return static_cast<int>(visible().size()); }
+int device_count() {
+    return static_cast<int>(visible().size());
+}
 
-int physical_index(int device) { return device >= 0 && device < device_count() ? visible()[device] : -1; }
+int physical_index(int device) {
+    return device >= 0 && device < device_count() ? visible()[device] : -1;
+}
 
 int visible_index(int physical) {
     for (int index = 0; index < device_count(); ++index) {
@@ -101,16 +110,22 @@ int visible_index(int physical) {
 }
 
 void device_uuid(int physical, uint8_t out[16]) {
-    // Version 4, variant 1 layout with fixed content: the same device has the same UUID in every process and every run.
-    static const uint8_t base[16] = {0x72, 0x65, 0x76, 0x61, 0x74, 0x69, 0x40, 0x00, 0x80, 0x00, 0x76, 0x67, 0x70, 0x75, 0x00, 0x00};
+    // Version 4, variant 1 layout with fixed content: the same device has the same UUID in every process and
+    // every run.
+    static const uint8_t base[16] = {0x72, 0x65, 0x76, 0x61, 0x74, 0x69, 0x40, 0x00,
+                                     0x80, 0x00, 0x76, 0x67, 0x70, 0x75, 0x00, 0x00};
     memcpy(out, base, sizeof base);
     out[14] = static_cast<uint8_t>(physical >> 8);
     out[15] = static_cast<uint8_t>(physical);
 }
 
-void device_pci_bus_id(int physical, char* out, size_t bytes) { snprintf(out, bytes, "00000000:%02X:00.0", 0x18 + physical); }
+void device_pci_bus_id(int physical, char* out, size_t bytes) {
+    snprintf(out, bytes, "00000000:%02X:00.0", 0x18 + physical);
+}
 
-int current_device() { return current; }
+int current_device() {
+    return current;
+}
 
 Status set_current_device(int device) {
     if (device_count() == 0) return Status::no_device;
@@ -119,7 +134,9 @@ Status set_current_device(int device) {
     return Status::ok;
 }
 
-bool has_context(int device) { return device >= 0 && device < ledger_max_gpus && contexts[device].load(std::memory_order_acquire); }
+bool has_context(int device) {
+    return device >= 0 && device < ledger_max_gpus && contexts[device].load(std::memory_order_acquire);
+}
 
 Status ensure_context(int device) {
     if (has_context(device)) return Status::ok;
@@ -130,7 +147,8 @@ Status ensure_context(int device) {
     (void)registered;
     const std::lock_guard<std::mutex> lock(*mutex);
     if (has_context(device)) return Status::ok;
-    if (!ledger_take(physical_index(device), gpu().context_bytes, gpu().memory_bytes)) return Status::out_of_memory;
+    if (!ledger_take(physical_index(device), gpu().context_bytes, gpu().memory_bytes))
+        return Status::out_of_memory;
     contexts[device].store(true, std::memory_order_release);
     return Status::ok;
 }
@@ -147,7 +165,8 @@ cost::Estimator& estimator() {
         // The launcher puts the GPU's trained models here, if it has any.
         const std::string models = std::string(session_directory()) + "/durations";
         std::string error;
-        if (access(models.c_str(), F_OK) == 0 && !made->load(models, "", &error)) fail_closed("revati: %s", error.c_str());
+        if (access(models.c_str(), F_OK) == 0 && !made->load(models, "", &error))
+            fail_closed("revati: %s", error.c_str());
         return made;
     }();
     return *instance;

@@ -15,7 +15,8 @@ REVATI_API bool in_session();
 REVATI_API const SessionSpec& session_spec();
 REVATI_API const char* session_directory();
 
-// Devices that this process sees (CUDA_VISIBLE_DEVICES applied: indices, UUIDs, empty or -1 = none, stops at the first invalid entry).
+// Devices that this process sees (CUDA_VISIBLE_DEVICES applied: indices, UUIDs, empty or -1 = none, stops at
+// the first invalid entry).
 REVATI_API int device_count();
 REVATI_API const GpuSpec& gpu();
 // Ordinal in the session (what NVML counts) of a visible device, and back (-1 if hidden).
@@ -26,7 +27,8 @@ REVATI_API void device_pci_bus_id(int physical, char* out, size_t bytes);  // "0
 
 REVATI_API int current_device();
 REVATI_API Status set_current_device(int device);
-// Charges the context's memory at the first call that needs one in this process; returns out_of_memory if it does not fit.
+// Charges the context's memory at the first call that needs one in this process; returns out_of_memory if it
+// does not fit.
 REVATI_API Status ensure_context(int device);
 REVATI_API bool has_context(int device);
 REVATI_API void reset_device(int device);

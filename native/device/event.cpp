@@ -1,9 +1,10 @@
-#include <cmath>
-#include <cstdio>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
 
 #include "device/device.h"
 #include "device/handle_arena.h"
@@ -112,7 +113,9 @@ Status destroy_event(Event* event) {
     return Status::ok;
 }
 
-bool is_event(const void* handle) { return arena().contains(handle); }
+bool is_event(const void* handle) {
+    return arena().contains(handle);
+}
 
 Status record_event(Event* event, Stream* stream, bool external) {
     if (event->device != stream->device()) return Status::invalid_handle;
@@ -172,9 +175,11 @@ Status synchronize_event(Event* event) {
 }
 
 Status elapsed_ms(Event* start, Event* end, float* out) {
-    if (!start->options.timing || !end->options.timing || !start->recorded || !end->recorded) return Status::invalid_handle;
+    if (!start->options.timing || !end->options.timing || !start->recorded || !end->recorded)
+        return Status::invalid_handle;
     if (start->device != end->device) return Status::invalid_handle;
-    const int64_t end_ns = end->time().load(std::memory_order_acquire), start_ns = start->time().load(std::memory_order_acquire);
+    const int64_t end_ns = end->time().load(std::memory_order_acquire),
+                  start_ns = start->time().load(std::memory_order_acquire);
     if (std::max(end_ns, start_ns) > now_ns()) return Status::not_ready;
     *out = static_cast<float>(static_cast<double>(end_ns - start_ns) * 1e-6);
     return Status::ok;
@@ -197,7 +202,8 @@ Status open_shared_event(int device, const void* handle_64_bytes, Event** out) {
     const Status context = ensure_context(device);
     if (context != Status::ok) return context;
     char path[64];
-    snprintf(path, sizeof path, "/proc/%llu/fd/%lld", static_cast<unsigned long long>(handle.pid), static_cast<long long>(handle.fd));
+    snprintf(path, sizeof path, "/proc/%llu/fd/%lld", static_cast<unsigned long long>(handle.pid),
+             static_cast<long long>(handle.fd));
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return Status::map_failed;
     Event* const event = arena().create();

@@ -78,9 +78,11 @@ Status clone_graph(const Graph* graph, Graph** out) {
     return Status::ok;
 }
 
-Status add_node(Graph* graph, GraphNode&& prototype, GraphNode* const* dependencies, size_t count, GraphNode** out) {
+Status add_node(Graph* graph, GraphNode&& prototype, GraphNode* const* dependencies, size_t count,
+                GraphNode** out) {
     for (size_t index = 0; index < count; ++index) {
-        if (dependencies[index] == nullptr || dependencies[index]->graph != graph) return Status::invalid_value;
+        if (dependencies[index] == nullptr || dependencies[index]->graph != graph)
+            return Status::invalid_value;
     }
     // Moving a vector keeps its storage, so that pointers into arg_storage stay valid.
     auto node = std::make_unique<GraphNode>(std::move(prototype));
@@ -94,7 +96,8 @@ Status add_node(Graph* graph, GraphNode&& prototype, GraphNode* const* dependenc
 
 Status add_edges(Graph* graph, GraphNode* const* from, GraphNode* const* to, size_t count) {
     for (size_t index = 0; index < count; ++index) {
-        if (from[index]->graph != graph || to[index]->graph != graph || from[index] == to[index]) return Status::invalid_value;
+        if (from[index]->graph != graph || to[index]->graph != graph || from[index] == to[index])
+            return Status::invalid_value;
         link(from[index], to[index]);
     }
     return Status::ok;

@@ -57,11 +57,13 @@ REVATI_API Status create_graph(Graph** out);
 REVATI_API Status destroy_graph(Graph* graph);
 REVATI_API Status clone_graph(const Graph* graph, Graph** out);
 // Adds `prototype` (its kind and payload) behind `dependencies`.
-REVATI_API Status add_node(Graph* graph, GraphNode&& prototype, GraphNode* const* dependencies, size_t count, GraphNode** out);
+REVATI_API Status add_node(Graph* graph, GraphNode&& prototype, GraphNode* const* dependencies, size_t count,
+                           GraphNode** out);
 REVATI_API Status add_edges(Graph* graph, GraphNode* const* from, GraphNode* const* to, size_t count);
 REVATI_API Status instantiate(const Graph* graph, int device, GraphExec** out);
 REVATI_API Status destroy_exec(GraphExec* exec);
-// Replaces the payload of every node by that of `graph`, which must have the same shape; illegal_state otherwise.
+// Replaces the payload of every node by that of `graph`, which must have the same shape; illegal_state
+// otherwise.
 REVATI_API Status update_exec(GraphExec* exec, const Graph* graph);
 REVATI_API Status launch_graph(GraphExec* exec, Stream* stream);
 REVATI_API size_t node_count(const GraphExec* exec);

@@ -1,4 +1,5 @@
-// Replays. What can be known at instantiation is summed up then, so that a replay costs what its few active nodes cost.
+// Replays. What can be known at instantiation is summed up then, so that a replay costs what its few active
+// nodes cost.
 #include <algorithm>
 #include <map>
 #include <unordered_map>
@@ -20,8 +21,10 @@ class GraphExec {
     std::vector<int> active;               // nodes that do something on the host or are priced at each replay
     bool chain = false;                    // every node depends on the one before it and on nothing else
     bool has_dynamic = false;
-    int64_t static_ns = 0;                 // chain: sum over static nodes and gaps; otherwise the critical path if nothing is dynamic
-    std::vector<std::pair<cost::Duration, uint64_t>> totals;  // static durations by family and source, with counts
+    int64_t static_ns =
+        0;  // chain: sum over static nodes and gaps; otherwise the critical path if nothing is dynamic
+    std::vector<std::pair<cost::Duration, uint64_t>>
+        totals;  // static durations by family and source, with counts
     int device = 0;
     size_t charged_bytes = 0;
 };
@@ -40,7 +43,8 @@ bool is_active(const GraphNode& node) {
     }
 }
 
-// A child graph takes part as if its nodes stood in its place; here it is flattened with edges from and to all of its neighbours.
+// A child graph takes part as if its nodes stood in its place; here it is flattened with edges from and to
+// all of its neighbours.
 void flatten(Graph* graph) {
     for (size_t index = 0; index < graph->nodes.size(); ++index) {
         GraphNode* const parent = graph->nodes[index].get();
@@ -58,8 +62,10 @@ void flatten(Graph* graph) {
         parent->dependents.clear();
         for (auto& node : child->nodes) {
             node->graph = graph;
-            if (node->dependencies.empty()) add_edges(graph, &parent, std::vector<GraphNode*>{node.get()}.data(), 1);
-            if (node->dependents.empty()) add_edges(graph, std::vector<GraphNode*>{node.get()}.data(), &exit_node, 1);
+            if (node->dependencies.empty())
+                add_edges(graph, &parent, std::vector<GraphNode*>{node.get()}.data(), 1);
+            if (node->dependents.empty())
+                add_edges(graph, std::vector<GraphNode*>{node.get()}.data(), &exit_node, 1);
             graph->nodes.push_back(std::move(node));
         }
         if (exit_node->dependencies.empty()) add_edges(graph, &parent, &exit_node, 1);
@@ -87,8 +93,11 @@ bool sort(GraphExec* exec) {
     exec->before.resize(ready.size());
     exec->chain = true;
     for (size_t index = 0; index < ready.size(); ++index) {
-        for (const GraphNode* const dependency : ready[index]->dependencies) exec->before[index].push_back(position[dependency]);
-        const bool follows = index == 0 ? exec->before[0].empty() : exec->before[index] == std::vector<int>{static_cast<int>(index) - 1};
+        for (const GraphNode* const dependency : ready[index]->dependencies)
+            exec->before[index].push_back(position[dependency]);
+        const bool follows = index == 0
+                                 ? exec->before[0].empty()
+                                 : exec->before[index] == std::vector<int>{static_cast<int>(index) - 1};
         exec->chain = exec->chain && follows;
     }
     return true;
@@ -118,9 +127,11 @@ void summarise(GraphExec* exec) {
         if (is_active(node)) exec->active.push_back(static_cast<int>(index));
         exec->has_dynamic = exec->has_dynamic || node.dynamic;
         durations.push_back(node.dynamic ? 0 : node.duration.ns);
-        const bool counted = node.kind != NodeKind::empty && node.kind != NodeKind::host && !node.dynamic && node.event == nullptr;
+        const bool counted = node.kind != NodeKind::empty && node.kind != NodeKind::host && !node.dynamic &&
+                             node.event == nullptr;
         if (!counted) continue;
-        auto& [total, count] = totals[{static_cast<int>(node.duration.family), static_cast<int>(node.duration.source)}];
+        auto& [total, count] =
+            totals[{static_cast<int>(node.duration.family), static_cast<int>(node.duration.source)}];
         const int64_t ns = total.ns + node.duration.ns;
         total = node.duration;
         total.ns = ns;
@@ -139,7 +150,8 @@ void summarise(GraphExec* exec) {
 void count_totals(const GraphExec& exec) {
     StatsPage& page = stats();
     for (const auto& [duration, count] : exec.totals) {
-        StatsPage::Cell& cell = page.cells[static_cast<int>(duration.family)][static_cast<int>(duration.source)];
+        StatsPage::Cell& cell =
+            page.cells[static_cast<int>(duration.family)][static_cast<int>(duration.source)];
         bump(cell.count, count);
         bump(cell.ns, static_cast<uint64_t>(duration.ns));
     }
@@ -150,16 +162,18 @@ void count_totals(const GraphExec& exec) {
 struct Replay {
     Stream* stream = nullptr;
     std::vector<std::pair<int, int64_t>> dynamic;  // index of the node, duration
-    std::vector<const GraphNode*> at_end;          // host functions and event records, which need the replay's times
+    std::vector<const GraphNode*> at_end;  // host functions and event records, which need the replay's times
 };
 
 void replay_node(const GraphExec& exec, int index, Replay* replay) {
     const GraphNode& node = *exec.order[index];
     switch (node.kind) {
         case NodeKind::kernel:
-            if (node.kernel->effect != nullptr) perform(*node.kernel, node.config, node.args.data(), exec.device, replay->stream);
+            if (node.kernel->effect != nullptr)
+                perform(*node.kernel, node.config, node.args.data(), exec.device, replay->stream);
             if (node.dynamic) {
-                const cost::Duration duration = price(*node.kernel, node.config, node.args.empty() ? nullptr : node.args.data());
+                const cost::Duration duration =
+                    price(*node.kernel, node.config, node.args.empty() ? nullptr : node.args.data());
                 count_duration(duration);
                 replay->dynamic.emplace_back(index, duration.ns);
             }
@@ -272,6 +286,8 @@ Status launch_graph(GraphExec* exec, Stream* stream) {
     return Status::ok;
 }
 
-size_t node_count(const GraphExec* exec) { return exec->order.size(); }
+size_t node_count(const GraphExec* exec) {
+    return exec->order.size();
+}
 
 }  // namespace revati::device

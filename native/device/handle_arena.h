@@ -1,12 +1,14 @@
-// Fixed slots for objects that user code holds by address, so that a stale or made-up handle is recognised instead of dereferenced.
+// Fixed slots for objects that user code holds by address, so that a stale or made-up handle is recognised
+// instead of dereferenced.
 #pragma once
+
+#include <sys/mman.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <new>
-#include <deque>
-#include <sys/mman.h>
 
 namespace revati::device {
 
@@ -15,7 +17,8 @@ template <typename Object, size_t Capacity>
 class HandleArena {
   public:
     HandleArena() {
-        void* const raw = mmap(nullptr, sizeof(Slot) * Capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* const raw = mmap(nullptr, sizeof(Slot) * Capacity, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         slots_ = raw == MAP_FAILED ? nullptr : static_cast<Slot*>(raw);
     }
 
@@ -37,8 +40,11 @@ class HandleArena {
     }
 
     bool contains(const void* handle) const {
-        const auto address = reinterpret_cast<uintptr_t>(handle), first = reinterpret_cast<uintptr_t>(slots_) + offsetof(Slot, storage);
-        if (address < first || (address - first) % sizeof(Slot) != 0 || (address - first) / sizeof(Slot) >= Capacity) return false;
+        const auto address = reinterpret_cast<uintptr_t>(handle),
+                   first = reinterpret_cast<uintptr_t>(slots_) + offsetof(Slot, storage);
+        if (address < first || (address - first) % sizeof(Slot) != 0 ||
+            (address - first) / sizeof(Slot) >= Capacity)
+            return false;
         const auto* const slot = reinterpret_cast<const Slot*>(address - offsetof(Slot, storage));
         return __atomic_load_n(&slot->magic, __ATOMIC_ACQUIRE) == Object::live_magic;
     }
@@ -47,7 +53,8 @@ class HandleArena {
     void for_each(Visitor visit) {
         const std::lock_guard<std::mutex> lock(mutex_);
         for (size_t index = 0; index < used_; ++index) {
-            if (slots_[index].magic == Object::live_magic) visit(reinterpret_cast<Object*>(slots_[index].storage));
+            if (slots_[index].magic == Object::live_magic)
+                visit(reinterpret_cast<Object*>(slots_[index].storage));
         }
     }
 

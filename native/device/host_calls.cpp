@@ -1,7 +1,9 @@
-// Host functions enqueued on streams. They run on a thread of their own, as the driver's do: the caller may hold a lock that they take.
+// Host functions enqueued on streams. They run on a thread of their own, as the driver's do: the caller may
+// hold a lock that they take.
+#include <pthread.h>
+
 #include <condition_variable>
 #include <map>
-#include <pthread.h>
 #include <thread>
 
 #include "device/session.h"

@@ -24,17 +24,22 @@ const Effect* find_effect(const Kernel& kernel) {
     return nullptr;
 }
 
-// A layout that the binary tells must agree with the one an effect was written for: reading arguments at the wrong place would be silent garbage.
+// A layout that the binary tells must agree with the one an effect was written for: reading arguments at the
+// wrong place would be silent garbage.
 void check_layout(const Kernel& kernel, const std::vector<uint32_t>& expected) {
     if (!kernel.params.known || expected.empty() || kernel.params.bytes == expected) return;
-    fail_closed("revati: the kernel '%s' has %zu parameters where its effect knows %zu, or of other sizes: this framework release is newer than "
-                "the effect. See docs/effects.md for how to add it.",
-                kernel.name.c_str(), kernel.params.bytes.size(), expected.size());
+    fail_closed(
+        "revati: the kernel '%s' has %zu parameters where its effect knows %zu, or of other sizes: this "
+        "framework release is newer than "
+        "the effect. See docs/effects.md for how to add it.",
+        kernel.name.c_str(), kernel.params.bytes.size(), expected.size());
 }
 
 }  // namespace
 
-void register_effect_matcher(EffectMatcher matcher) { matchers().push_back(matcher); }
+void register_effect_matcher(EffectMatcher matcher) {
+    matchers().push_back(matcher);
+}
 
 void resolve(Kernel* kernel) {
     if (kernel->resolved.load(std::memory_order_acquire)) return;
@@ -48,7 +53,8 @@ void resolve(Kernel* kernel) {
         check_layout(*kernel, kernel->effect->arg_bytes);
         wanted = kernel->effect->arg_bytes;
     }
-    if (wanted.size() < kernel->model->expected_arg_bytes().size()) wanted = kernel->model->expected_arg_bytes();
+    if (wanted.size() < kernel->model->expected_arg_bytes().size())
+        wanted = kernel->model->expected_arg_bytes();
     if (kernel->params.known) wanted = kernel->params.bytes;
     kernel->kept_arg_bytes = std::move(wanted);
     kernel->resolved.store(true, std::memory_order_release);
@@ -72,7 +78,8 @@ cost::Duration price(const Kernel& kernel, const LaunchConfig& config, void* con
     return kernel.model->estimate(launch);
 }
 
-void perform(const Kernel& kernel, const LaunchConfig& config, void* const* args, int device, Stream* stream) {
+void perform(const Kernel& kernel, const LaunchConfig& config, void* const* args, int device,
+             Stream* stream) {
     const LaunchView view{&kernel, config.grid, config.block, config.shared_bytes, args, device, stream};
     kernel.effect->function(view, kernel.effect->user);
     bump(stats().effects);

@@ -1,4 +1,5 @@
-// A kernel as the virtual GPU knows it: a name, a parameter layout where it is known, what it does on the host (effect), what it costs.
+// A kernel as the virtual GPU knows it: a name, a parameter layout where it is known, what it does on the
+// host (effect), what it costs.
 #pragma once
 
 #include <atomic>
@@ -23,7 +24,7 @@ struct LaunchView {
     const Kernel* kernel;
     Dim3 grid, block;
     uint32_t shared_bytes;
-    void* const* args;          // args[i] -> bytes of argument i, valid only for the duration of the call
+    void* const* args;  // args[i] -> bytes of argument i, valid only for the duration of the call
     int device;
     Stream* stream;
 
@@ -35,20 +36,23 @@ struct LaunchView {
     }
 };
 
-// Computes on the host what a control-plane kernel does. Called in stream order at submission and at every replay of a graph.
-// An implausible value must stop the run through `fail_closed` (device/log.h) with the kernel's name.
+// Computes on the host what a control-plane kernel does. Called in stream order at submission and at every
+// replay of a graph. An implausible value must stop the run through `fail_closed` (device/log.h) with the
+// kernel's name.
 using EffectFunction = void (*)(const LaunchView& launch, const void* user);
 
 struct Effect {
     EffectFunction function = nullptr;
-    const void* user = nullptr;         // what the matcher learnt from the name (element size, functor kind ...), never freed
-    // Argument sizes for kernels whose binary does not tell; also what a captured node copies. Empty: take the kernel's own layout.
+    const void* user =
+        nullptr;  // what the matcher learnt from the name (element size, functor kind ...), never freed
+    // Argument sizes for kernels whose binary does not tell; also what a captured node copies. Empty: take
+    // the kernel's own layout.
     std::vector<uint32_t> arg_bytes;
 };
 
 struct ParamLayout {
     bool known = false;
-    std::vector<uint32_t> bytes;  // size of each parameter, in order
+    std::vector<uint32_t> bytes;    // size of each parameter, in order
     std::vector<uint32_t> offsets;  // of each parameter in the argument buffer; empty where unknown
 };
 
@@ -77,14 +81,14 @@ struct Kernel {
     std::vector<uint32_t> kept_arg_bytes;
 };
 
-// Effects register here (native/effects/*.cpp, at library load). A matcher looks at a kernel's name and layout and returns its effect, or
-// null. First match wins; asked once per kernel.
+// Effects register here (native/effects/*.cpp, at library load). A matcher looks at a kernel's name and
+// layout and returns its effect, or null. First match wins; asked once per kernel.
 using EffectMatcher = const Effect* (*)(const Kernel& kernel);
 REVATI_API void register_effect_matcher(EffectMatcher matcher);
 
-// Sizes of a kernel's parameters (and its attributes) from the `.nv.info` metadata of a cubin held in memory. False if `image` is no ELF
-// cubin or does not hold the kernel.
-REVATI_API bool read_cubin_metadata(const void* image, size_t image_bytes, const std::string& kernel, ParamLayout* params,
-                                    KernelAttributes* attributes);
+// Sizes of a kernel's parameters (and its attributes) from the `.nv.info` metadata of a cubin held in memory.
+// False if `image` is no ELF cubin or does not hold the kernel.
+REVATI_API bool read_cubin_metadata(const void* image, size_t image_bytes, const std::string& kernel,
+                                    ParamLayout* params, KernelAttributes* attributes);
 
 }  // namespace revati::device

@@ -1,14 +1,15 @@
 #include "device/ledger.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <fcntl.h>
-#include <pthread.h>
 #include <string>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "device/device.h"
 #include "device/log.h"
@@ -21,7 +22,7 @@ constexpr int max_processes = 1024;
 constexpr uint64_t ledger_magic = 0x5245564c45444745;
 
 struct Entry {
-    int64_t pid;  // 0: free
+    int64_t pid;          // 0: free
     uint64_t start_time;  // of the process, against reuse of pids
     uint64_t used[ledger_max_gpus];
 };
@@ -93,7 +94,8 @@ Entry* own_entry() {
         if (entry.pid == pid) return cached = &entry;
         if (entry.pid == 0 && free_entry == nullptr) free_entry = &entry;
     }
-    if (free_entry == nullptr) fail_closed("revati: more than %d processes use the virtual GPUs of one session", max_processes);
+    if (free_entry == nullptr)
+        fail_closed("revati: more than %d processes use the virtual GPUs of one session", max_processes);
     memset(free_entry, 0, sizeof *free_entry);
     free_entry->pid = pid;
     free_entry->start_time = start_time_of(pid);

@@ -8,8 +8,8 @@ namespace revati::device {
 
 constexpr int ledger_max_gpus = 64;
 
-// Adds `bytes` to this process's holding of the physical GPU unless the total would exceed `capacity`. Holdings of dead processes are
-// dropped first. False at capacity.
+// Adds `bytes` to this process's holding of the physical GPU unless the total would exceed `capacity`.
+// Holdings of dead processes are dropped first. False at capacity.
 bool ledger_take(int physical, uint64_t bytes, uint64_t capacity);
 void ledger_give(int physical, uint64_t bytes);
 uint64_t ledger_total(int physical);

@@ -1,10 +1,11 @@
 #include "device/log.h"
 
+#include <unistd.h>
+
 #include <cstdarg>
 #include <cstdio>
 #include <mutex>
 #include <string>
-#include <unistd.h>
 #include <unordered_set>
 
 #include "device/device.h"

@@ -1,9 +1,10 @@
 #include "device/memory.h"
 
-#include <atomic>
-#include <mutex>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <mutex>
 
 #include "device/device.h"
 #include "device/ledger.h"
@@ -33,9 +34,13 @@ TableEntry* find_entry(MemoryTable& table, const void* pointer) {
 
 void* map_untouched(size_t bytes) {
     const size_t padded = bytes + large_page_bytes;
-    void* const raw = mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const raw =
+        mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (raw == MAP_FAILED) {
-        log_once("the host refused address space for virtual device memory (%zu bytes); check `ulimit -v` and vm.overcommit_memory", bytes);
+        log_once(
+            "the host refused address space for virtual device memory (%zu bytes); check `ulimit -v` and "
+            "vm.overcommit_memory",
+            bytes);
         return nullptr;
     }
     const auto start = reinterpret_cast<uintptr_t>(raw);
@@ -50,7 +55,9 @@ void* map_untouched(size_t bytes) {
     return result;
 }
 
-void insert_entry(MemoryTable& table, const TableEntry& entry) { table.entries[entry.allocation.base] = entry; }
+void insert_entry(MemoryTable& table, const TableEntry& entry) {
+    table.entries[entry.allocation.base] = entry;
+}
 
 namespace {
 
@@ -101,11 +108,14 @@ void return_to_slab(Mapping* slab, size_t offset, size_t bytes) {
     slab->free_ranges[offset] = bytes;
 }
 
-// As the driver does: small allocations share pages of two megabytes, so that a thousand of them do not cost two gigabytes.
+// As the driver does: small allocations share pages of two megabytes, so that a thousand of them do not cost
+// two gigabytes.
 Status allocate_small(MemoryTable& table, int device, size_t bytes, TableEntry* entry) {
     bytes = round_up(bytes, small_unit_bytes);
     for (const auto& [base, mapping] : table.mappings) {
-        if (!mapping->slab || mapping->device != device || !take_from_slab(mapping, bytes, &entry->allocation.base)) continue;
+        if (!mapping->slab || mapping->device != device ||
+            !take_from_slab(mapping, bytes, &entry->allocation.base))
+            continue;
         entry->mapping = mapping;
         return Status::ok;
     }
@@ -150,8 +160,8 @@ Status allocate(int device, size_t bytes, MemoryKind kind, void** out) {
     const std::lock_guard lock(table.mutex);
     TableEntry entry;
     const bool small = kind == MemoryKind::device && bytes <= large_page_bytes / 2;
-    const Status status =
-        small ? allocate_small(table, device, bytes, &entry) : allocate_large(table, device, bytes, kind == MemoryKind::device, &entry);
+    const Status status = small ? allocate_small(table, device, bytes, &entry)
+                                : allocate_large(table, device, bytes, kind == MemoryKind::device, &entry);
     if (status != Status::ok) return status;
     entry.allocation = {entry.allocation.base, bytes, device, kind, next_allocation_id()};
     insert_entry(table, entry);
@@ -174,7 +184,8 @@ Status release(void* pointer, MemoryKind first, MemoryKind second) {
         return Status::ok;
     }
     Mapping* const slab = entry.mapping;
-    return_to_slab(slab, entry.allocation.base - slab->base, round_up(entry.allocation.bytes, small_unit_bytes));
+    return_to_slab(slab, entry.allocation.base - slab->base,
+                   round_up(entry.allocation.bytes, small_unit_bytes));
     if (slab->free_ranges.begin()->second == slab->bytes) {
         release_memory(slab->device, slab->bytes);
         delete_mapping(table, slab);
@@ -184,15 +195,25 @@ Status release(void* pointer, MemoryKind first, MemoryKind second) {
 
 }  // namespace
 
-Status allocate_device(int device, size_t bytes, void** out) { return allocate(device, bytes, MemoryKind::device, out); }
+Status allocate_device(int device, size_t bytes, void** out) {
+    return allocate(device, bytes, MemoryKind::device, out);
+}
 
-Status allocate_managed(int device, size_t bytes, void** out) { return allocate(device, bytes, MemoryKind::managed, out); }
+Status allocate_managed(int device, size_t bytes, void** out) {
+    return allocate(device, bytes, MemoryKind::managed, out);
+}
 
-Status allocate_pinned(int device, size_t bytes, void** out) { return allocate(device, bytes, MemoryKind::pinned, out); }
+Status allocate_pinned(int device, size_t bytes, void** out) {
+    return allocate(device, bytes, MemoryKind::pinned, out);
+}
 
-Status free_device(void* pointer) { return release(pointer, MemoryKind::device, MemoryKind::managed); }
+Status free_device(void* pointer) {
+    return release(pointer, MemoryKind::device, MemoryKind::managed);
+}
 
-Status free_pinned(void* pointer) { return release(pointer, MemoryKind::pinned, MemoryKind::pinned); }
+Status free_pinned(void* pointer) {
+    return release(pointer, MemoryKind::pinned, MemoryKind::pinned);
+}
 
 Status register_host(int device, void* pointer, size_t bytes) {
     if (pointer == nullptr || bytes == 0) return Status::invalid_value;
@@ -214,7 +235,8 @@ Status unregister_host(void* pointer) {
     MemoryTable& table = memory_table();
     const std::lock_guard lock(table.mutex);
     const auto found = table.entries.find(reinterpret_cast<uintptr_t>(pointer));
-    if (found == table.entries.end() || found->second.allocation.kind != MemoryKind::registered) return Status::host_memory_not_registered;
+    if (found == table.entries.end() || found->second.allocation.kind != MemoryKind::registered)
+        return Status::host_memory_not_registered;
     table.entries.erase(found);
     return Status::ok;
 }
@@ -236,14 +258,21 @@ Status memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
     return Status::ok;
 }
 
-uint64_t memory_used_by(int physical_device, int pid) { return ledger_of_process(physical_device, pid); }
+uint64_t memory_used_by(int physical_device, int pid) {
+    return ledger_of_process(physical_device, pid);
+}
 
-uint64_t memory_used(int physical_device) { return ledger_total(physical_device); }
+uint64_t memory_used(int physical_device) {
+    return ledger_total(physical_device);
+}
 
-int processes_with_memory(int physical_device, int* pids, int capacity) { return ledger_processes(physical_device, pids, capacity); }
+int processes_with_memory(int physical_device, int* pids, int capacity) {
+    return ledger_processes(physical_device, pids, capacity);
+}
 
 Status charge_memory(int device, size_t bytes) {
-    return ledger_take(physical_index(device), bytes, gpu().memory_bytes) ? Status::ok : Status::out_of_memory;
+    return ledger_take(physical_index(device), bytes, gpu().memory_bytes) ? Status::ok
+                                                                          : Status::out_of_memory;
 }
 
 void release_memory(int device, size_t bytes) {

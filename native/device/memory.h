@@ -1,4 +1,5 @@
-// Device memory: host pages that are mapped lazily, so that 141 GB of weights and KV cache cost nothing until somebody writes them.
+// Device memory: host pages that are mapped lazily, so that 141 GB of weights and KV cache cost nothing until
+// somebody writes them.
 #pragma once
 
 #include <cstddef>

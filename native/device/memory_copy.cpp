@@ -1,7 +1,8 @@
-#include <cstdlib>
-#include <cstring>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
 
 #include "device/log.h"
 #include "device/memory.h"
@@ -11,8 +12,9 @@
 namespace revati::device {
 namespace {
 
-// Copies up to this size move real bytes: everything that steers the host is far smaller, and a 141 GB model must not become resident.
-// Larger copies that touch device memory take their virtual time and leave the destination's bytes as they were.
+// Copies up to this size move real bytes: everything that steers the host is far smaller, and a 141 GB model
+// must not become resident. Larger copies that touch device memory take their virtual time and leave the
+// destination's bytes as they were.
 size_t copy_limit_bytes() {
     static const size_t limit = [] {
         const char* text = std::getenv("REVATI_COPY_LIMIT_BYTES");
@@ -31,11 +33,13 @@ bool same_bytes(uint32_t value, size_t element_bytes) {
     return element_bytes == 1 || value == (value & 0xff) * (element_bytes == 2 ? 0x0101u : 0x01010101u);
 }
 
-// Zeroing a whole page is giving it back: it reads as zero and costs nothing. Only for private anonymous pages of our own.
+// Zeroing a whole page is giving it back: it reads as zero and costs nothing. Only for private anonymous
+// pages of our own.
 void zero_bytes(char* destination, size_t bytes) {
     const size_t page_bytes = 4096;
     Allocation allocation;
-    const bool own_pages = bytes >= 16 * page_bytes && find_allocation(destination, &allocation) && allocation.kind == MemoryKind::device;
+    const bool own_pages = bytes >= 16 * page_bytes && find_allocation(destination, &allocation) &&
+                           allocation.kind == MemoryKind::device;
     if (!own_pages) {
         memset(destination, 0, bytes);
         return;
@@ -43,7 +47,8 @@ void zero_bytes(char* destination, size_t bytes) {
     const auto start = reinterpret_cast<uintptr_t>(destination);
     const uintptr_t first = round_up(start, page_bytes), last = (start + bytes) / page_bytes * page_bytes;
     memset(destination, 0, first - start);
-    // A mapping that another process shares keeps its pages with MADV_DONTNEED, so it is told to drop them from the file.
+    // A mapping that another process shares keeps its pages with MADV_DONTNEED, so it is told to drop them
+    // from the file.
     if (madvise(reinterpret_cast<void*>(first), last - first, MADV_REMOVE) != 0) {
         madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
     }
@@ -71,7 +76,8 @@ void fill_bytes(void* destination, uint32_t value, size_t element_bytes, size_t 
     } else if (same_bytes(value, element_bytes)) {
         memset(target, static_cast<int>(value & 0xff), bytes);
     } else {
-        for (size_t index = 0; index < elements; ++index) memcpy(target + index * element_bytes, &value, element_bytes);
+        for (size_t index = 0; index < elements; ++index)
+            memcpy(target + index * element_bytes, &value, element_bytes);
     }
 }
 

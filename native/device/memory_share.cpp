@@ -1,12 +1,14 @@
-// IPC handles: the same bytes in two processes. Device memory is private and anonymous until somebody exports it; then its pages move into a
-// memfd mapped over the same addresses, and the importer opens that file through the exporter's /proc entry.
+// IPC handles: the same bytes in two processes. Device memory is private and anonymous until somebody exports
+// it; then its pages move into a memfd mapped over the same addresses, and the importer opens that file
+// through the exporter's /proc entry.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fcntl.h>
 #include <mutex>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <vector>
 
 #include "device/device.h"
@@ -27,7 +29,9 @@ bool copy_resident_pages(const Mapping& mapping, int fd) {
     for (size_t page = 0; page < resident.size(); ++page) {
         if ((resident[page] & 1) == 0) continue;
         const auto* const bytes = reinterpret_cast<const void*>(mapping.base + page * page_bytes);
-        if (pwrite(fd, bytes, page_bytes, static_cast<off_t>(page * page_bytes)) != static_cast<ssize_t>(page_bytes)) return false;
+        if (pwrite(fd, bytes, page_bytes, static_cast<off_t>(page * page_bytes)) !=
+            static_cast<ssize_t>(page_bytes))
+            return false;
     }
     return true;
 }
@@ -36,9 +40,11 @@ Status back_by_file(Mapping* mapping) {
     if (mapping->fd >= 0) return Status::ok;
     const int fd = memfd_create("revati-device-memory", MFD_CLOEXEC);
     if (fd < 0) return Status::out_of_memory;
-    const bool filled = ftruncate(fd, static_cast<off_t>(mapping->bytes)) == 0 && copy_resident_pages(*mapping, fd);
+    const bool filled =
+        ftruncate(fd, static_cast<off_t>(mapping->bytes)) == 0 && copy_resident_pages(*mapping, fd);
     void* const base = reinterpret_cast<void*>(mapping->base);
-    if (!filled || mmap(base, mapping->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0) != base) {
+    if (!filled || mmap(base, mapping->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+                        fd, 0) != base) {
         close(fd);
         return Status::map_failed;
     }
@@ -53,7 +59,8 @@ Status share_memory(void* pointer, MemoryShareHandle* out) {
     MemoryTable& table = memory_table();
     const std::lock_guard lock(table.mutex);
     TableEntry* const entry = find_entry(table, pointer);
-    if (entry == nullptr || entry->allocation.kind != MemoryKind::device || entry->mapping == nullptr) return Status::invalid_value;
+    if (entry == nullptr || entry->allocation.kind != MemoryKind::device || entry->mapping == nullptr)
+        return Status::invalid_value;
     const Status backed = back_by_file(entry->mapping);
     if (backed != Status::ok) return backed;
     memset(out, 0, sizeof *out);
@@ -68,7 +75,8 @@ Status share_memory(void* pointer, MemoryShareHandle* out) {
 }
 
 Status open_shared_memory(int device, const MemoryShareHandle& handle, void** out) {
-    if (out == nullptr || handle.magic != share_magic || handle.offset >= handle.bytes) return Status::invalid_value;
+    if (out == nullptr || handle.magic != share_magic || handle.offset >= handle.bytes)
+        return Status::invalid_value;
     const Status context = ensure_context(device);
     if (context != Status::ok) return context;
     // A process cannot open its own handle: the real driver refuses that too.
@@ -77,8 +85,10 @@ Status open_shared_memory(int device, const MemoryShareHandle& handle, void** ou
     snprintf(path, sizeof path, "/proc/%llu/fd/%d", static_cast<unsigned long long>(handle.pid), handle.fd);
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
-        log_once("cannot open the IPC memory of process %llu (%s); it has ended, or belongs to another user or container",
-                 static_cast<unsigned long long>(handle.pid), strerror(errno));
+        log_once(
+            "cannot open the IPC memory of process %llu (%s); it has ended, or belongs to another user or "
+            "container",
+            static_cast<unsigned long long>(handle.pid), strerror(errno));
         return Status::map_failed;
     }
     void* const base = mmap(nullptr, handle.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
@@ -95,7 +105,8 @@ Status open_shared_memory(int device, const MemoryShareHandle& handle, void** ou
     const std::lock_guard lock(table.mutex);
     table.mappings[mapping->base] = mapping;
     TableEntry entry;
-    entry.allocation = {mapping->base + handle.offset, handle.bytes - handle.offset, device, MemoryKind::imported, next_allocation_id()};
+    entry.allocation = {mapping->base + handle.offset, handle.bytes - handle.offset, device,
+                        MemoryKind::imported, next_allocation_id()};
     entry.mapping = mapping;
     insert_entry(table, entry);
     *out = reinterpret_cast<void*>(entry.allocation.base);
@@ -106,7 +117,8 @@ Status close_shared_memory(void* pointer) {
     MemoryTable& table = memory_table();
     const std::lock_guard lock(table.mutex);
     const auto found = table.entries.find(reinterpret_cast<uintptr_t>(pointer));
-    if (found == table.entries.end() || found->second.allocation.kind != MemoryKind::imported) return Status::invalid_value;
+    if (found == table.entries.end() || found->second.allocation.kind != MemoryKind::imported)
+        return Status::invalid_value;
     Mapping* const mapping = found->second.mapping;
     table.entries.erase(found);
     table.mappings.erase(mapping->base);

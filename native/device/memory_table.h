@@ -13,14 +13,16 @@ namespace revati::device {
 constexpr size_t large_page_bytes = size_t{2} << 20;
 constexpr size_t small_unit_bytes = 512;  // the runtime's alignment of small allocations
 
-constexpr size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+constexpr size_t round_up(size_t bytes, size_t unit) {
+    return (bytes + unit - 1) / unit * unit;
+}
 
 // A range of pages of our own. Small device allocations share one; others have one each.
 struct Mapping {
     uintptr_t base = 0;
     size_t bytes = 0;
     int device = 0;
-    int fd = -1;                       // memfd behind it once it is shared with another process
+    int fd = -1;                           // memfd behind it once it is shared with another process
     std::map<size_t, size_t> free_ranges;  // offset -> bytes, for slabs
     bool slab = false;
 };
@@ -33,15 +35,16 @@ struct TableEntry {
 
 struct MemoryTable {
     std::shared_mutex mutex;
-    std::map<uintptr_t, TableEntry> entries;      // by base
-    std::map<uintptr_t, Mapping*> mappings;       // by base
+    std::map<uintptr_t, TableEntry> entries;  // by base
+    std::map<uintptr_t, Mapping*> mappings;   // by base
 };
 
 MemoryTable& memory_table();
 uint64_t next_allocation_id();
 // Entry whose range holds `pointer`, or null. Call with the table locked.
 TableEntry* find_entry(MemoryTable& table, const void* pointer);
-// Address space of `bytes`, aligned to large pages, readable, writable and untouched; null if the process has none left.
+// Address space of `bytes`, aligned to large pages, readable, writable and untouched; null if the process has
+// none left.
 void* map_untouched(size_t bytes);
 void insert_entry(MemoryTable& table, const TableEntry& entry);
 

@@ -1,10 +1,11 @@
 // Virtual memory management: reserved addresses, physical memory (a memfd each), and mappings between them.
-#include <atomic>
-#include <mutex>
-#include <set>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <mutex>
+#include <set>
 
 #include "device/device.h"
 #include "device/memory.h"
@@ -56,7 +57,9 @@ void* reserve(void* address, size_t bytes, int extra_flags) {
 
 }  // namespace
 
-size_t mapping_granularity() { return large_page_bytes; }
+size_t mapping_granularity() {
+    return large_page_bytes;
+}
 
 Status reserve_addresses(size_t bytes, size_t alignment, void* hint, void** out) {
     if (out == nullptr || bytes == 0 || bytes % large_page_bytes != 0) return Status::invalid_value;
@@ -126,12 +129,15 @@ Status map_physical(void* address, size_t bytes, size_t offset, PhysicalMemory* 
     {
         const std::lock_guard lock(state().mutex);
         auto reservation = state().reservations.upper_bound(base);
-        if (state().handles.count(memory) == 0 || reservation == state().reservations.begin()) return Status::invalid_value;
+        if (state().handles.count(memory) == 0 || reservation == state().reservations.begin())
+            return Status::invalid_value;
         --reservation;
-        const bool fits = base + bytes <= reservation->first + reservation->second && offset + bytes <= memory->bytes;
-        if (!fits || bytes % large_page_bytes != 0 || state().mapped.count(base) != 0) return Status::invalid_value;
-        if (mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, memory->fd, static_cast<off_t>(offset)) !=
-            address) {
+        const bool fits =
+            base + bytes <= reservation->first + reservation->second && offset + bytes <= memory->bytes;
+        if (!fits || bytes % large_page_bytes != 0 || state().mapped.count(base) != 0)
+            return Status::invalid_value;
+        if (mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, memory->fd,
+                 static_cast<off_t>(offset)) != address) {
             return Status::map_failed;
         }
         state().mapped[base] = memory;
@@ -156,7 +162,8 @@ Status unmap_physical(void* address, size_t bytes) {
         table.entries.erase(first, table.entries.lower_bound(base + bytes));
     }
     const std::lock_guard lock(state().mutex);
-    for (auto found = state().mapped.lower_bound(base); found != state().mapped.end() && found->first < base + bytes;) {
+    for (auto found = state().mapped.lower_bound(base);
+         found != state().mapped.end() && found->first < base + bytes;) {
         PhysicalMemory* const memory = found->second;
         found = state().mapped.erase(found);
         if (memory->references == 1) state().handles.erase(memory);
@@ -184,8 +191,12 @@ Status import_physical(int fd, PhysicalMemory** out) {
     return adopt(current_device(), static_cast<size_t>(status.st_size), own, false, out);
 }
 
-int physical_device_of(const PhysicalMemory* memory) { return memory->device; }
+int physical_device_of(const PhysicalMemory* memory) {
+    return memory->device;
+}
 
-size_t physical_bytes_of(const PhysicalMemory* memory) { return memory->bytes; }
+size_t physical_bytes_of(const PhysicalMemory* memory) {
+    return memory->bytes;
+}
 
 }  // namespace revati::device

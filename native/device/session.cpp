@@ -1,16 +1,17 @@
 #include "device/session.h"
 
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <fcntl.h>
-#include <fstream>
-#include <iterator>
 #include <pthread.h>
-#include <string>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "device/device.h"
 #include "device/log.h"
@@ -33,8 +34,10 @@ SessionSpec load_spec() {
     const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     std::string error;
     if (!parse_session_spec(text, &spec, &error)) {
-        fail_closed("revati: %s (in %s); the launcher and the native library may be of different versions: run `make setup`", error.c_str(),
-                    path.c_str());
+        fail_closed(
+            "revati: %s (in %s); the launcher and the native library may be of different versions: run `make "
+            "setup`",
+            error.c_str(), path.c_str());
     }
     return spec;
 }
@@ -46,14 +49,18 @@ const char* session_directory() {
     return directory;
 }
 
-bool in_session() { return session_directory() != nullptr; }
+bool in_session() {
+    return session_directory() != nullptr;
+}
 
 const SessionSpec& session_spec() {
     static const SessionSpec* const spec = new SessionSpec(load_spec());
     return *spec;
 }
 
-const GpuSpec& gpu() { return session_spec().gpu; }
+const GpuSpec& gpu() {
+    return session_spec().gpu;
+}
 
 void* map_session_file(const char* name, size_t bytes) {
     if (!in_session()) return nullptr;
@@ -63,7 +70,8 @@ void* map_session_file(const char* name, size_t bytes) {
     struct stat status;
     void* address = MAP_FAILED;
     // posix_fallocate rather than ftruncate: a full /dev/shm must be an error here and not a SIGBUS later.
-    if (fstat(fd, &status) == 0 && (status.st_size >= static_cast<off_t>(bytes) || posix_fallocate(fd, 0, bytes) == 0)) {
+    if (fstat(fd, &status) == 0 &&
+        (status.st_size >= static_cast<off_t>(bytes) || posix_fallocate(fd, 0, bytes) == 0)) {
         address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
     close(fd);
@@ -82,6 +90,8 @@ void append_session_line(const char* name, const char* text) {
     close(fd);
 }
 
-void on_fork_in_child(void (*handler)()) { pthread_atfork(nullptr, nullptr, handler); }
+void on_fork_in_child(void (*handler)()) {
+    pthread_atfork(nullptr, nullptr, handler);
+}
 
 }  // namespace revati::device

@@ -5,7 +5,8 @@
 
 namespace revati::device {
 
-// Maps `$REVATI_SESSION/<name>` shared and writable, creating it with `bytes` zero bytes if it is new. Null on failure.
+// Maps `$REVATI_SESSION/<name>` shared and writable, creating it with `bytes` zero bytes if it is new. Null
+// on failure.
 void* map_session_file(const char* name, size_t bytes);
 // Appends one line to `$REVATI_SESSION/<name>`; outside a session does nothing.
 void append_session_line(const char* name, const char* text);

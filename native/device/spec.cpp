@@ -34,7 +34,8 @@ std::map<std::string, Setter> setters_for(SessionSpec* spec) {
     std::map<std::string, Setter> setters;
     GpuSpec* gpu = &spec->gpu;
     setters["gpus"] = [spec](const std::string& text) { return assign(&spec->gpus, text); };
-#define REVATI_FIELD(field) setters["gpu." #field] = [gpu](const std::string& text) { return assign(&gpu->field, text); }
+#define REVATI_FIELD(field) \
+    setters["gpu." #field] = [gpu](const std::string& text) { return assign(&gpu->field, text); }
     REVATI_FIELD(name);
     REVATI_FIELD(catalogue_name);
     REVATI_FIELD(compute_major);
@@ -113,7 +114,8 @@ bool parse_session_spec(const std::string& text, SessionSpec* out, std::string* 
             return false;
         }
         if (!setter->second(trimmed(line.substr(equals + 1)))) {
-            *error = "device.conf line " + std::to_string(number) + ": the value of '" + key + "' is not valid";
+            *error =
+                "device.conf line " + std::to_string(number) + ": the value of '" + key + "' is not valid";
             return false;
         }
         pending.erase(key);

@@ -1,7 +1,8 @@
-// What one virtual GPU is: read once from `$REVATI_SESSION/device.conf`, which the launcher writes from the hardware catalogue.
+// What one virtual GPU is: read once from `$REVATI_SESSION/device.conf`, which the launcher writes from the
+// hardware catalogue.
 //
-// Keys are the member names below (prefix `gpu.`), plus `gpus` for the number of devices. Every key is required: a missing one is a
-// fatal, named error. Units stand in the names.
+// Keys are the member names below (prefix `gpu.`), plus `gpus` for the number of devices. Every key is
+// required: a missing one is a fatal, named error. Units stand in the names.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +19,9 @@ struct GpuSpec {
     int compute_minor = 0;
 
     // Memory.
-    uint64_t memory_bytes = 0;          // total as cudaMemGetInfo and properties report it
-    uint64_t context_bytes = 0;         // what one process's CUDA context takes
-    uint64_t graph_node_bytes = 0;      // device memory that one node of an instantiated graph takes
+    uint64_t memory_bytes = 0;      // total as cudaMemGetInfo and properties report it
+    uint64_t context_bytes = 0;     // what one process's CUDA context takes
+    uint64_t graph_node_bytes = 0;  // device memory that one node of an instantiated graph takes
     int memory_bus_bits = 0;
     int64_t memory_clock_khz = 0;
     int64_t l2_bytes = 0;
@@ -46,27 +47,27 @@ struct GpuSpec {
     // Links.
     int pci_gen = 0;
     int pci_lanes = 16;
-    int nvlinks = 0;            // active NVLink links per GPU, 0 where there is none
-    int peer_access = 1;        // 1: any two GPUs of a node reach each other directly
-    int multicast = 0;          // NVLink SHARP multicast objects supported
+    int nvlinks = 0;      // active NVLink links per GPU, 0 where there is none
+    int peer_access = 1;  // 1: any two GPUs of a node reach each other directly
+    int multicast = 0;    // NVLink SHARP multicast objects supported
 
     // Ceilings for durations (dense, without sparsity).
     double bf16_flops = 0;
-    double fp8_flops = 0;       // 0: no such tensor cores
+    double fp8_flops = 0;  // 0: no such tensor cores
     double fp4_flops = 0;
     double int8_flops = 0;
     double tf32_flops = 0;
     double fp32_flops = 0;
     double fp64_flops = 0;
-    double memory_bandwidth = 0;        // bytes/s
-    double pcie_bandwidth = 0;          // bytes/s one way, achievable
-    double nvlink_bandwidth = 0;        // bytes/s one way per GPU
-    int64_t launch_latency_ns = 0;      // host call to first instruction on an idle stream
-    int64_t kernel_gap_ns = 0;          // between dependent kernels of one stream
+    double memory_bandwidth = 0;    // bytes/s
+    double pcie_bandwidth = 0;      // bytes/s one way, achievable
+    double nvlink_bandwidth = 0;    // bytes/s one way per GPU
+    int64_t launch_latency_ns = 0;  // host call to first instruction on an idle stream
+    int64_t kernel_gap_ns = 0;      // between dependent kernels of one stream
     int64_t graph_launch_latency_ns = 0;
-    int64_t graph_kernel_gap_ns = 0;    // between dependent kernel nodes of one graph
+    int64_t graph_kernel_gap_ns = 0;  // between dependent kernel nodes of one graph
     int64_t event_record_ns = 0;
-    int64_t copy_latency_ns = 0;        // fixed part of an async copy
+    int64_t copy_latency_ns = 0;  // fixed part of an async copy
 
     std::string driver_version;   // e.g. "580.95.05"
     int cuda_driver_version = 0;  // e.g. 13000
@@ -77,7 +78,8 @@ struct SessionSpec {
     GpuSpec gpu;
 };
 
-// Parses a device.conf. Returns false and sets *error (one sentence that names the key or the line) if it is malformed.
+// Parses a device.conf. Returns false and sets *error (one sentence that names the key or the line) if it is
+// malformed.
 REVATI_API bool parse_session_spec(const std::string& text, SessionSpec* out, std::string* error);
 
 }  // namespace revati::device

@@ -1,8 +1,9 @@
 #include "device/stats.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <string>
-#include <unistd.h>
 
 #include "device/session.h"
 
@@ -34,7 +35,7 @@ StatsPage* claim() {
     }();
     (void)opened;
     StatsPage* const page = &pages[claimed.fetch_add(1) % stats_lanes];
-    page->version = 2;
+    page->version = 3;
     page->pid = static_cast<uint64_t>(getpid());
     __atomic_store_n(&page->magic, stats_magic, __ATOMIC_RELEASE);
     return page;
@@ -48,7 +49,8 @@ StatsPage& stats() {
 }
 
 void count_duration(const cost::Duration& duration) {
-    StatsPage::Cell& cell = stats().cells[static_cast<int>(duration.family)][static_cast<int>(duration.source)];
+    StatsPage::Cell& cell =
+        stats().cells[static_cast<int>(duration.family)][static_cast<int>(duration.source)];
     bump(cell.count);
     bump(cell.ns, static_cast<uint64_t>(duration.ns));
 }

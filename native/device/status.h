@@ -1,7 +1,7 @@
 // Result of a device-model operation.
 //
-// The numbers are the ones that the CUDA runtime and driver share since CUDA 10.1, so that the fake libraries translate by a cast;
-// `native/cuda/common/error.h` asserts that against the public headers.
+// The numbers are the ones that the CUDA runtime and driver share since CUDA 10.1, so that the fake libraries
+// translate by a cast; `native/cuda/common/error.h` asserts that against the public headers.
 #pragma once
 
 namespace revati::device {

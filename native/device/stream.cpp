@@ -20,7 +20,8 @@ StreamArena& arena() {
     return *instance;
 }
 
-// Ends of work per device: on blocking streams (the legacy default stream waits for those), and on streams that have been destroyed.
+// Ends of work per device: on blocking streams (the legacy default stream waits for those), and on streams
+// that have been destroyed.
 struct DeviceTails {
     std::atomic<int64_t> blocking_ns{0}, destroyed_ns{0};
 };
@@ -44,7 +45,8 @@ Stream* make_default(int device, bool per_thread) {
 
 }  // namespace
 
-void StreamAccess::set_up(Stream* stream, int device, unsigned flags, bool blocking, int priority, bool is_default) {
+void StreamAccess::set_up(Stream* stream, int device, unsigned flags, bool blocking, int priority,
+                          bool is_default) {
     static std::atomic<uint64_t> next_id{1};
     stream->device_ = device;
     stream->flags_ = flags;
@@ -57,7 +59,8 @@ void StreamAccess::set_up(Stream* stream, int device, unsigned flags, bool block
 Stream* default_stream(int device, bool per_thread) {
     static auto* const legacy = [] {
         auto* const streams = new DefaultStreams;
-        for (int index = 0; index < ledger_max_gpus; ++index) streams->legacy[index] = make_default(index, false);
+        for (int index = 0; index < ledger_max_gpus; ++index)
+            streams->legacy[index] = make_default(index, false);
         return streams;
     }();
     if (!per_thread) return legacy->legacy[device];
@@ -87,7 +90,9 @@ Status destroy_stream(Stream* stream) {
     return Status::ok;
 }
 
-bool is_stream(const void* handle) { return arena().contains(handle); }
+bool is_stream(const void* handle) {
+    return arena().contains(handle);
+}
 
 int64_t advance(Stream* stream, const WorkTime& work) {
     DeviceTails& device = tails[stream->device()];
@@ -99,10 +104,12 @@ int64_t advance(Stream* stream, const WorkTime& work) {
     if (legacy) {
         before = std::max(before, device.blocking_ns.load(std::memory_order_acquire));
     } else if (blocking) {
-        before = std::max(before, StreamAccess::tail(default_stream(stream->device())).load(std::memory_order_acquire));
+        before = std::max(
+            before, StreamAccess::tail(default_stream(stream->device())).load(std::memory_order_acquire));
     }
     start = std::max(start, before + work.gap_ns);
-    if (work.engine_free_ns != nullptr) start = std::max(start, work.engine_free_ns->load(std::memory_order_acquire));
+    if (work.engine_free_ns != nullptr)
+        start = std::max(start, work.engine_free_ns->load(std::memory_order_acquire));
     const int64_t end = start + work.duration_ns;
     if (work.engine_free_ns != nullptr) raise(*work.engine_free_ns, end);
     tail.store(end, std::memory_order_release);
@@ -110,19 +117,23 @@ int64_t advance(Stream* stream, const WorkTime& work) {
     return end;
 }
 
-void hold_until(Stream* stream, int64_t time_ns) { raise(StreamAccess::tail(stream), time_ns); }
+void hold_until(Stream* stream, int64_t time_ns) {
+    raise(StreamAccess::tail(stream), time_ns);
+}
 
 int64_t device_tail_ns(int device) {
     int64_t end = tails[device].destroyed_ns.load(std::memory_order_acquire);
     arena().for_each([&](Stream* stream) {
-        if (stream->device() == device) end = std::max(end, StreamAccess::tail(stream).load(std::memory_order_acquire));
+        if (stream->device() == device)
+            end = std::max(end, StreamAccess::tail(stream).load(std::memory_order_acquire));
     });
     return end;
 }
 
 int64_t stream_end_ns(Stream* stream) {
     int64_t end = StreamAccess::tail(stream).load(std::memory_order_acquire);
-    if (stream->is_default()) end = std::max(end, tails[stream->device()].blocking_ns.load(std::memory_order_acquire));
+    if (stream->is_default())
+        end = std::max(end, tails[stream->device()].blocking_ns.load(std::memory_order_acquire));
     return end;
 }
 
@@ -155,7 +166,8 @@ Status synchronize_device(int device) {
     wait_until_ns(device_tail_ns(device), static_cast<uint32_t>(device));
     std::vector<Stream*> waiting;
     arena().for_each([&](Stream* stream) {
-        if (stream->device() == device && StreamAccess::pending_host_calls(stream).load() > 0) waiting.push_back(stream);
+        if (stream->device() == device && StreamAccess::pending_host_calls(stream).load() > 0)
+            waiting.push_back(stream);
     });
     for (Stream* const stream : waiting) wait_for_host_calls(stream);
     return Status::ok;
@@ -164,7 +176,8 @@ Status synchronize_device(int device) {
 Status query(Stream* stream) {
     const Status allowed = refuse_while_capturing(stream);
     if (allowed != Status::ok) return allowed;
-    if (stream_end_ns(stream) <= now_ns() && StreamAccess::pending_host_calls(stream).load() == 0) return Status::ok;
+    if (stream_end_ns(stream) <= now_ns() && StreamAccess::pending_host_calls(stream).load() == 0)
+        return Status::ok;
     charge_poll();
     return Status::not_ready;
 }

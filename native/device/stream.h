@@ -1,5 +1,6 @@
-// Streams, events and the work on them. A stream is a time line: it keeps the virtual instant at which its last work ends. What work *does*
-// (copies, control-plane effects) happens in program order at submission, which is one legal order; *when* it is done is virtual time.
+// Streams, events and the work on them. A stream is a time line: it keeps the virtual instant at which its
+// last work ends. What work *does* (copies, control-plane effects) happens in program order at submission,
+// which is one legal order; *when* it is done is virtual time.
 #pragma once
 
 #include <atomic>
@@ -86,16 +87,18 @@ struct LaunchConfig {
     Dim3 cluster{0, 0, 0};
 };
 REVATI_API Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void** args);
-// Work of a library (a GEMM, a collective) whose duration the caller has asked of the estimator. `label` must outlive the process.
+// Work of a library (a GEMM, a collective) whose duration the caller has asked of the estimator. `label` must
+// outlive the process.
 REVATI_API Status submit(Stream* stream, const char* label, const cost::Duration& duration);
 REVATI_API Status copy(Stream* stream, void* destination, const void* source, size_t bytes, bool synchronous);
-REVATI_API Status copy_2d(Stream* stream, void* destination, size_t destination_pitch, const void* source, size_t source_pitch, size_t width_bytes,
-                          size_t height, bool synchronous);
-REVATI_API Status fill(Stream* stream, void* destination, uint32_t value, size_t element_bytes, size_t elements, bool synchronous);
+REVATI_API Status copy_2d(Stream* stream, void* destination, size_t destination_pitch, const void* source,
+                          size_t source_pitch, size_t width_bytes, size_t height, bool synchronous);
+REVATI_API Status fill(Stream* stream, void* destination, uint32_t value, size_t element_bytes,
+                       size_t elements, bool synchronous);
 using HostFunction = void (*)(void* user);
 REVATI_API Status call_host(Stream* stream, HostFunction function, void* user);
-// For work that several processes do together: the instant at which everything submitted so far is done, and the earliest start of what is
-// submitted later.
+// For work that several processes do together: the instant at which everything submitted so far is done, and
+// the earliest start of what is submitted later.
 REVATI_API int64_t stream_end_ns(Stream* stream);
 REVATI_API void hold_until(Stream* stream, int64_t time_ns);
 
@@ -109,9 +112,11 @@ struct CaptureInfo {
     const std::vector<GraphNode*>* dependencies = nullptr;
 };
 REVATI_API Status capture_info(Stream* stream, CaptureInfo* out);
-REVATI_API Status update_capture_dependencies(Stream* stream, GraphNode* const* nodes, size_t count, bool replace);
+REVATI_API Status update_capture_dependencies(Stream* stream, GraphNode* const* nodes, size_t count,
+                                              bool replace);
 REVATI_API CaptureMode exchange_capture_mode(CaptureMode mode);
-// Calls that are forbidden while a capture in `global` mode runs (cudaMalloc-like): invalidates it and returns the error.
+// Calls that are forbidden while a capture in `global` mode runs (cudaMalloc-like): invalidates it and
+// returns the error.
 REVATI_API Status check_unsafe_call();
 
 }  // namespace revati::device

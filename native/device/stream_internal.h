@@ -28,7 +28,7 @@ class Event {
     EventOptions options;
     std::mutex mutex;
     bool recorded = false;
-    std::atomic<int64_t> time_ns{0};  // when the recorded work is done
+    std::atomic<int64_t> time_ns{0};                 // when the recorded work is done
     std::atomic<int64_t>* shared_time_ns = nullptr;  // of an inter-process event; then `time_ns` is unused
     int shared_fd = -1;
     std::shared_ptr<Capture> capture;
@@ -45,7 +45,8 @@ struct StreamAccess {
     static std::vector<GraphNode*>& capture_tail(Stream* stream) { return stream->capture_tail_; }
     static std::atomic<int>& pending_host_calls(Stream* stream) { return stream->pending_host_calls_; }
     static bool blocking(const Stream* stream) { return stream->blocking_; }
-    static void set_up(Stream* stream, int device, unsigned flags, bool blocking, int priority, bool is_default);
+    static void set_up(Stream* stream, int device, unsigned flags, bool blocking, int priority,
+                       bool is_default);
 };
 
 // How long work occupies its stream and what precedes it.
@@ -53,10 +54,12 @@ struct WorkTime {
     int64_t duration_ns = 0;
     int64_t latency_ns = 0;  // from the host's call to the start on an idle stream
     int64_t gap_ns = 0;      // behind work that is still running
-    std::atomic<int64_t>* engine_free_ns = nullptr;  // a unit of the device that serves one piece of work at a time
+    std::atomic<int64_t>* engine_free_ns =
+        nullptr;  // a unit of the device that serves one piece of work at a time
 };
 
-// Puts work on the stream's time line; returns the instant at which it ends. The stream must not be capturing.
+// Puts work on the stream's time line; returns the instant at which it ends. The stream must not be
+// capturing.
 int64_t advance(Stream* stream, const WorkTime& work);
 // Latest end of any work that this process submitted to the device.
 int64_t device_tail_ns(int device);

@@ -1,4 +1,5 @@
-// Work as it arrives: priced, performed where the host depends on it, and put on the stream's time line; or added to a graph.
+// Work as it arrives: priced, performed where the host depends on it, and put on the stream's time line; or
+// added to a graph.
 #include <cstring>
 
 #include "device/device.h"
@@ -41,7 +42,8 @@ Status capture_launch(Stream* stream, Kernel* kernel, const LaunchConfig& config
 bool valid(const LaunchConfig& config) {
     const GpuSpec& spec = gpu();
     const uint64_t threads = uint64_t{config.block.x} * config.block.y * config.block.z;
-    const bool grid_ok = config.grid.x > 0 && config.grid.y > 0 && config.grid.z > 0 && config.grid.y <= 65535 && config.grid.z <= 65535;
+    const bool grid_ok = config.grid.x > 0 && config.grid.y > 0 && config.grid.z > 0 &&
+                         config.grid.y <= 65535 && config.grid.z <= 65535;
     return grid_ok && threads > 0 && threads <= static_cast<uint64_t>(spec.max_threads_per_block) &&
            config.shared_bytes <= static_cast<uint64_t>(spec.shared_per_block_optin_bytes);
 }
@@ -54,9 +56,11 @@ WorkTime kernel_time(const cost::Duration& duration) {
     return work;
 }
 
-// Copies between pageable host memory and the device return when the data has left the host buffer, as the real ones do.
+// Copies between pageable host memory and the device return when the data has left the host buffer, as the
+// real ones do.
 bool returns_late(cost::CopyKind kind, bool pinned, bool synchronous) {
-    return synchronous ? kind != cost::CopyKind::device_to_device : kind == cost::CopyKind::device_to_host && !pinned;
+    return synchronous ? kind != cost::CopyKind::device_to_device
+                       : kind == cost::CopyKind::device_to_host && !pinned;
 }
 
 struct CopyShape {
@@ -116,7 +120,8 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
     }
     bump(stats().copies);
     bump(stats().copied_bytes, bytes);
-    if (returns_late(kind, pinned, synchronous)) wait_until_ns(end_ns, static_cast<uint32_t>(stream->device()));
+    if (returns_late(kind, pinned, synchronous))
+        wait_until_ns(end_ns, static_cast<uint32_t>(stream->device()));
     return Status::ok;
 }
 
@@ -130,7 +135,8 @@ cost::CopyKind classify_copy(const void* destination, const void* source, bool* 
     };
     const bool to_device = on_device(to_known, to), from_device = on_device(from_known, from);
     *pinned = to_known && from_known;
-    if (to_device && from_device) return to.device == from.device ? cost::CopyKind::device_to_device : cost::CopyKind::peer;
+    if (to_device && from_device)
+        return to.device == from.device ? cost::CopyKind::device_to_device : cost::CopyKind::peer;
     if (to_device) return cost::CopyKind::host_to_device;
     return from_device ? cost::CopyKind::device_to_host : cost::CopyKind::host_to_host;
 }
@@ -177,13 +183,15 @@ Status copy(Stream* stream, void* destination, const void* source, size_t bytes,
     return copy_shape(stream, {destination, bytes, source, bytes, bytes, 1}, synchronous);
 }
 
-Status copy_2d(Stream* stream, void* destination, size_t destination_pitch, const void* source, size_t source_pitch, size_t width_bytes,
-               size_t height, bool synchronous) {
+Status copy_2d(Stream* stream, void* destination, size_t destination_pitch, const void* source,
+               size_t source_pitch, size_t width_bytes, size_t height, bool synchronous) {
     if (width_bytes > destination_pitch || width_bytes > source_pitch) return Status::invalid_value;
-    return copy_shape(stream, {destination, destination_pitch, source, source_pitch, width_bytes, height}, synchronous);
+    return copy_shape(stream, {destination, destination_pitch, source, source_pitch, width_bytes, height},
+                      synchronous);
 }
 
-Status fill(Stream* stream, void* destination, uint32_t value, size_t element_bytes, size_t elements, bool synchronous) {
+Status fill(Stream* stream, void* destination, uint32_t value, size_t element_bytes, size_t elements,
+            bool synchronous) {
     if (elements == 0) return Status::ok;
     if (!find_allocation(destination, nullptr)) return Status::invalid_value;
     charge(HostCall::fill);

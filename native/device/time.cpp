@@ -1,8 +1,9 @@
 #include "device/time.h"
 
+#include <sys/prctl.h>
+
 #include <cerrno>
 #include <ctime>
-#include <sys/prctl.h>
 
 extern "C" {
 int64_t revati_clock_now_ns(void) __attribute__((weak));
@@ -16,10 +17,11 @@ namespace {
 
 constexpr int64_t ns_per_s = 1'000'000'000;
 
-// What a call costs its caller together with the framework's code around it, in ns: the driver's part is a few microseconds on current
-// servers (launch latencies of 2-5 us are what CUDA documentation and vendors' micro-benchmarks give), the rest an estimate that
-// `revati calibrate` is to replace.
-constexpr int64_t host_call_ns[static_cast<int>(HostCall::count_)] = {3000, 4000, 8000, 3000, 2500, 1000, 1000};
+// What a call costs its caller together with the framework's code around it, in ns: the driver's part is a
+// few microseconds on current servers (launch latencies of 2-5 us are what CUDA documentation and vendors'
+// micro-benchmarks give), the rest an estimate that `revati calibrate` is to replace.
+constexpr int64_t host_call_ns[static_cast<int>(HostCall::count_)] = {3000, 4000, 8000, 3000,
+                                                                      2500, 1000, 1000};
 
 void wait_in_real_time(int64_t deadline_ns) {
     // The default timer slack of 50 us would lengthen every wait by about a decode step's per cent.

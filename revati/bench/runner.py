@@ -85,7 +85,6 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
             "kv_cache_tokens": engine.kv_cache_tokens(server.text()),
             "duration_sources": measured.stats.by_source(),
             "gpu_seconds_by_family": measured.stats.by_family(),
-            "unknown_read_backs": summary.unknown_read_backs,
             "warnings": summary.warnings,
             "virtual_seconds": measured.report["duration"],
             "wall_seconds": measured.wall_s,

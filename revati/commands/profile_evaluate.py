@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from revati.predictors import evaluation, training
+from revati.predictors import evaluation, training  # type: ignore[attr-defined]
 
 
 @click.command("evaluate")

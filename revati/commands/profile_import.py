@@ -8,7 +8,7 @@ import click
 
 from revati import catalogue
 from revati.errors import UsageError
-from revati.predictors import model_file, points, store
+from revati.predictors import model_file, points, store  # type: ignore[attr-defined]
 from revati.predictors.training import SUFFIX
 from revati.profile import files
 from revati.profile.schema import ProfileError

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from revati.predictors import model_file, store
+from revati.predictors import model_file, store  # type: ignore[attr-defined]
 
 
 @click.command("list")

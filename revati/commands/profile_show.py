@@ -9,7 +9,7 @@ import click
 
 from revati import catalogue
 from revati.errors import UsageError
-from revati.predictors import model_file, store
+from revati.predictors import model_file, store  # type: ignore[attr-defined]
 from revati.predictors.kinds import INPUTS
 
 

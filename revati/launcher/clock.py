@@ -33,7 +33,9 @@ class Clock:
         self._daemon = library_dir() / "revati-clockd"
         self._session = session
         if not self._daemon.is_file() or not self.library.is_file():
-            raise UnsupportedError(f"the virtual clock is missing from {library_dir()}; install Revati again (make setup).")
+            raise UnsupportedError(
+                f"the virtual clock is missing from {library_dir()}; install Revati again (make setup)."
+            )
         log = session / "clock.log"
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -46,7 +48,9 @@ class Clock:
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != b"ready":
             self._process.kill()
-            raise UnsupportedError(f"the virtual clock does not start: {log.read_text(errors='replace').strip()}; use --clock off.")
+            raise UnsupportedError(
+                f"the virtual clock does not start: {log.read_text(errors='replace').strip()}; use --clock off."
+            )
 
     def arm(self) -> None:
         """Makes time virtual. It stands still until a client has come, and while none is there."""
@@ -60,7 +64,9 @@ class Clock:
     def stop(self) -> None:
         """Ends the clock and whatever is left of the group. Safe to call twice."""
         if self._process.poll() is None:
-            subprocess.run([self._daemon, "stop", "--session", self._session], capture_output=True, check=False)
+            subprocess.run(
+                [self._daemon, "stop", "--session", self._session], capture_output=True, check=False
+            )
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

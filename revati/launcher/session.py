@@ -40,7 +40,7 @@ FAMILIES = (
 SOURCES = ("measured", "model", "roofline", "guess")
 
 _MAGIC = 0x31545652
-_VERSION = 2
+_VERSION = 3
 _COUNTERS = (
     "launches",
     "graph_launches",
@@ -50,10 +50,9 @@ _COUNTERS = (
     "copied_bytes",
     "elided_copies",
     "effects",
-    "unknown_read_backs",
     "waits",
 )
-_HEADER = struct.Struct(f"<IIQ{len(_COUNTERS)}Q8Q")
+_HEADER = struct.Struct(f"<IIQ{len(_COUNTERS)}Q9Q")
 _CELL = struct.Struct("<QQ")
 _MAX_FAMILIES, _MAX_SOURCES = 32, 8
 _SHARED_MEMORY = Path("/dev/shm")

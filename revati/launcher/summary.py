@@ -1,4 +1,4 @@
-"""What a user should look at after a run: the virtual GPU's warnings, unanswered read-backs, fail-closed stops."""
+"""What a user should look at after a run: the virtual GPU's warnings, fail-closed stops."""
 
 from __future__ import annotations
 
@@ -18,23 +18,16 @@ class Summary:
 
     fatal: list[str]
     warnings: list[str]
-    unknown_read_backs: int
     stats: Stats
 
     @classmethod
     def of(cls, session: Session) -> Summary:
         """Reads a session's files."""
-        stats = session.stats()
-        return cls(session.fatal_messages(), session.warnings(), stats.counters["unknown_read_backs"], stats)
+        return cls(session.fatal_messages(), session.warnings(), session.stats())
 
     def lines(self) -> list[str]:
         """Sentences for the user's eye; none where all went well."""
         lines = [f"stopped: {message}" for message in self.fatal]
-        if self.unknown_read_backs:
-            lines.append(
-                f"{self.unknown_read_backs} times the program read integers from the GPU that no known kernel wrote; "
-                "what it does with them is not to be trusted"
-            )
         lines += [f"warning: {warning}" for warning in self.warnings[:_SHOWN]]
         if len(self.warnings) > _SHOWN:
             lines.append(f"and {len(self.warnings) - _SHOWN} more warnings (all of them with --out DIR)")
@@ -45,7 +38,6 @@ class Summary:
         return {
             "fatal": self.fatal,
             "warnings": self.warnings,
-            "unknown_read_backs": self.unknown_read_backs,
             "counters": dict(self.stats.counters),
             "duration_sources": self.stats.by_source(),
             "seconds_by_family": self.stats.by_family(),

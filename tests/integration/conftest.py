@@ -175,7 +175,6 @@ def assert_clean_end(server: Server) -> None:
     code = server.stop()
     assert code in (0, 128 + signal.SIGTERM), server.log[-4000:]
     assert not server.summary["fatal"]
-    assert server.summary["unknown_read_backs"] == 0
 
 
 def memory_bytes(gpu: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from vllm import LLM, SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
@@ -20,9 +21,10 @@ def main() -> None:
     )
     prompts = [{"prompt_token_ids": list(range(1000, 1000 + length))} for length in (5, 40, 600)]
 
-    def generate(**parameters: object) -> list[object]:
+    def generate(**parameters: Any) -> list[Any]:
         settings = {"temperature": 0.0, "max_tokens": 6, "ignore_eos": True} | parameters
-        return engine.generate(prompts, SamplingParams(**settings), use_tqdm=False)
+        answers: list[Any] = engine.generate(prompts, SamplingParams(**settings), use_tqdm=False)
+        return answers
 
     def ids(**parameters: object) -> list[list[int]]:
         return [list(answer.outputs[0].token_ids) for answer in generate(**parameters)]

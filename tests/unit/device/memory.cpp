@@ -1,9 +1,10 @@
+#include "device/memory.h"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "device/device.h"
-#include "device/memory.h"
 #include "device/spec.h"
 
 using namespace revati::device;
@@ -26,7 +27,9 @@ constexpr size_t mib = size_t{1} << 20;
 
 }  // namespace
 
-CASE(a_context_takes_its_memory) { CHECK_EQUAL(free_bytes(), gpu().memory_bytes - gpu().context_bytes); }
+CASE(a_context_takes_its_memory) {
+    CHECK_EQUAL(free_bytes(), gpu().memory_bytes - gpu().context_bytes);
+}
 
 CASE(large_allocations_are_rounded_to_two_mebibytes) {
     const size_t before = free_bytes();
@@ -139,11 +142,14 @@ CASE(ipc_shares_what_was_written_before_and_after) {
     const pid_t child = fork();
     if (child == 0) {
         void* opened = nullptr;
-        const bool same = open_shared_memory(0, handle, &opened) == Status::ok && static_cast<char*>(opened)[3 * mib] == 5;
+        const bool same =
+            open_shared_memory(0, handle, &opened) == Status::ok && static_cast<char*>(opened)[3 * mib] == 5;
         if (same) static_cast<char*>(opened)[1] = 6;
         char go = 0;
         const bool told = read(to_child[0], &go, 1) == 1;
-        _exit(same && told && static_cast<char*>(opened)[2] == 7 && close_shared_memory(opened) == Status::ok ? 0 : 1);
+        _exit(same && told && static_cast<char*>(opened)[2] == 7 && close_shared_memory(opened) == Status::ok
+                  ? 0
+                  : 1);
     }
     while (memory[1] != 6 && waitpid(child, nullptr, WNOHANG) == 0) usleep(1000);
     memory[2] = 7;
@@ -178,4 +184,6 @@ CASE(a_malformed_device_description_is_named) {
     CHECK(error.find("missing") != std::string::npos);
 }
 
-int main(int argc, char** argv) { return run_cases(argc, argv); }
+int main(int argc, char** argv) {
+    return run_cases(argc, argv);
+}

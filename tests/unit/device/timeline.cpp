@@ -16,7 +16,9 @@ Stream* new_stream(bool blocking = false) {
     return stream;
 }
 
-cost::Duration work(int64_t ns) { return {ns, cost::Source::roofline, cost::Family::gemm, 1}; }
+cost::Duration work(int64_t ns) {
+    return {ns, cost::Source::roofline, cost::Family::gemm, 1};
+}
 
 int64_t finished_after(Stream* stream) {
     const int64_t start = test_clock_ns;
@@ -209,4 +211,6 @@ CASE(virtual_time_is_counted_by_family_and_source) {
     CHECK_EQUAL(cell.ns, 1234);
 }
 
-int main(int argc, char** argv) { return run_cases(argc, argv); }
+int main(int argc, char** argv) {
+    return run_cases(argc, argv);
+}

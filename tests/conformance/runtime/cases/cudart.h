@@ -1,36 +1,134 @@
-// What the ABI of the public CUDA runtime API needs, for cffi: handles are pointers, enumerations are integers. Read by runtime_api.py, which
-// keeps the section of the CUDA major under test.
+// What the ABI of the public CUDA runtime API needs, for cffi: handles are pointers, enumerations are
+// integers. Read by runtime_api.py, which keeps the section of the CUDA major under test.
 
 typedef void* handle;
-typedef struct { unsigned x, y, z; } dim3;
-typedef struct { size_t width, height, depth; } cudaExtent;
-typedef struct { size_t x, y, z; } cudaPos;
-typedef struct { void* ptr; size_t pitch, xsize, ysize; } cudaPitchedPtr;
-typedef struct { int type, id; } cudaMemLocation;
-typedef struct { char reserved[64]; } cudaIpcMemHandle_t;
-typedef struct { char reserved[64]; } cudaIpcEventHandle_t;
-typedef struct { int x, y, z, w, f; } cudaChannelFormatDesc;
-typedef struct { handle srcArray; cudaPos srcPos; cudaPitchedPtr srcPtr; handle dstArray; cudaPos dstPos; cudaPitchedPtr dstPtr;
-                 cudaExtent extent; int kind; } cudaMemcpy3DParms;
-typedef struct { handle srcArray; cudaPos srcPos; cudaPitchedPtr srcPtr; int srcDevice; handle dstArray; cudaPos dstPos;
-                 cudaPitchedPtr dstPtr; int dstDevice; cudaExtent extent; } cudaMemcpy3DPeerParms;
-typedef struct { void* func; dim3 gridDim, blockDim; unsigned sharedMemBytes; void** kernelParams; void** extra; } cudaKernelNodeParams;
-typedef struct { void* dst; size_t pitch; unsigned value, elementSize; size_t width, height; } cudaMemsetParams;
-typedef struct { handle fn; void* userData; } cudaHostNodeParams;
-typedef struct { int type, device; void* devicePointer; void* hostPointer; void* reserved[8]; } cudaPointerAttributes;
-typedef struct { int id; char pad[4]; union { char pad[64]; struct { unsigned x, y, z; } clusterDim; int cooperative; int priority; } val;
-               } cudaLaunchAttribute;
-typedef struct { dim3 gridDim, blockDim; size_t dynamicSmemBytes; handle stream; cudaLaunchAttribute* attrs; unsigned numAttrs;
-               } cudaLaunchConfig_t;
-typedef struct { int allocType, handleTypes; cudaMemLocation location; void* win32SecurityAttributes; size_t maxSize; unsigned short usage;
-                 unsigned char reserved[54]; } cudaMemPoolProps;
-typedef struct { cudaMemLocation location; int flags; } cudaMemAccessDesc;
-typedef struct { size_t sharedSizeBytes, constSizeBytes, localSizeBytes; int maxThreadsPerBlock, numRegs, ptxVersion, binaryVersion,
-                 cacheModeCA, maxDynamicSharedSizeBytes, preferredShmemCarveout; int rest[64]; } cudaFuncAttributes;
-typedef struct { int type; int reserved0[3]; union { long long reserved1[29]; cudaMemsetParams memset; handle eventRecord; };
-                 long long reserved2; } cudaGraphNodeParams;
-typedef struct { unsigned long long flags; handle uploadStream; handle errNode_out; int result_out; } cudaGraphInstantiateParams;
-typedef struct { int result; handle errorNode; handle errorFromNode; } cudaGraphExecUpdateResultInfo;
+typedef struct {
+    unsigned x, y, z;
+} dim3;
+typedef struct {
+    size_t width, height, depth;
+} cudaExtent;
+typedef struct {
+    size_t x, y, z;
+} cudaPos;
+typedef struct {
+    void* ptr;
+    size_t pitch, xsize, ysize;
+} cudaPitchedPtr;
+typedef struct {
+    int type, id;
+} cudaMemLocation;
+typedef struct {
+    char reserved[64];
+} cudaIpcMemHandle_t;
+typedef struct {
+    char reserved[64];
+} cudaIpcEventHandle_t;
+typedef struct {
+    int x, y, z, w, f;
+} cudaChannelFormatDesc;
+typedef struct {
+    handle srcArray;
+    cudaPos srcPos;
+    cudaPitchedPtr srcPtr;
+    handle dstArray;
+    cudaPos dstPos;
+    cudaPitchedPtr dstPtr;
+    cudaExtent extent;
+    int kind;
+} cudaMemcpy3DParms;
+typedef struct {
+    handle srcArray;
+    cudaPos srcPos;
+    cudaPitchedPtr srcPtr;
+    int srcDevice;
+    handle dstArray;
+    cudaPos dstPos;
+    cudaPitchedPtr dstPtr;
+    int dstDevice;
+    cudaExtent extent;
+} cudaMemcpy3DPeerParms;
+typedef struct {
+    void* func;
+    dim3 gridDim, blockDim;
+    unsigned sharedMemBytes;
+    void** kernelParams;
+    void** extra;
+} cudaKernelNodeParams;
+typedef struct {
+    void* dst;
+    size_t pitch;
+    unsigned value, elementSize;
+    size_t width, height;
+} cudaMemsetParams;
+typedef struct {
+    handle fn;
+    void* userData;
+} cudaHostNodeParams;
+typedef struct {
+    int type, device;
+    void* devicePointer;
+    void* hostPointer;
+    void* reserved[8];
+} cudaPointerAttributes;
+typedef struct {
+    int id;
+    char pad[4];
+    union {
+        char pad[64];
+        struct {
+            unsigned x, y, z;
+        } clusterDim;
+        int cooperative;
+        int priority;
+    } val;
+} cudaLaunchAttribute;
+typedef struct {
+    dim3 gridDim, blockDim;
+    size_t dynamicSmemBytes;
+    handle stream;
+    cudaLaunchAttribute* attrs;
+    unsigned numAttrs;
+} cudaLaunchConfig_t;
+typedef struct {
+    int allocType, handleTypes;
+    cudaMemLocation location;
+    void* win32SecurityAttributes;
+    size_t maxSize;
+    unsigned short usage;
+    unsigned char reserved[54];
+} cudaMemPoolProps;
+typedef struct {
+    cudaMemLocation location;
+    int flags;
+} cudaMemAccessDesc;
+typedef struct {
+    size_t sharedSizeBytes, constSizeBytes, localSizeBytes;
+    int maxThreadsPerBlock, numRegs, ptxVersion, binaryVersion, cacheModeCA, maxDynamicSharedSizeBytes,
+        preferredShmemCarveout;
+    int rest[64];
+} cudaFuncAttributes;
+typedef struct {
+    int type;
+    int reserved0[3];
+    union {
+        long long reserved1[29];
+        cudaMemsetParams memset;
+        handle eventRecord;
+    };
+    long long reserved2;
+} cudaGraphNodeParams;
+typedef struct {
+    unsigned long long flags;
+    handle uploadStream;
+    handle errNode_out;
+    int result_out;
+} cudaGraphInstantiateParams;
+typedef struct {
+    int result;
+    handle errorNode;
+    handle errorFromNode;
+} cudaGraphExecUpdateResultInfo;
 
 int cudaChooseDevice(int*, void*);
 cudaChannelFormatDesc cudaCreateChannelDesc(int, int, int, int, int);
