@@ -12,8 +12,8 @@ from revati.launcher.session import FAMILIES, SOURCES, Session, Stats, remove_ab
 
 def page(cells: dict[tuple[str, str], tuple[int, int]], launches: int = 0, magic: int = 0x31545652) -> bytes:
     """The bytes of a `StatsPage` (native/device/stats.h)."""
-    counters = [launches, *range(2, 10), 1000]
-    data = bytearray(struct.pack("<IIQ10Q8Q", magic, 2, 4711, *counters, *[0] * 8) + bytes(32 * 8 * 16))
+    counters = [launches, *range(2, 9), 1000]
+    data = bytearray(struct.pack("<IIQ9Q9Q", magic, 3, 4711, *counters, *[0] * 9) + bytes(32 * 8 * 16))
     for (family, source), (count, duration_ns) in cells.items():
         offset = 160 + (FAMILIES.index(family) * 8 + SOURCES.index(source)) * 16
         struct.pack_into("<QQ", data, offset, count, duration_ns)
