@@ -56,23 +56,6 @@ def test_default_mode(tmp_path: Path) -> None:
     assert "time to first token" in done.stdout
 
 
-def test_default_mode_of_the_v1_runner(tmp_path: Path) -> None:
-    """torch.compile and CUDA graphs with the other model runner, and the load in virtual time."""
-    done = run_revati(
-        *("bench", "--model", "qwen3-0.6b", "--gpu", "h100-sxm", "--request-rate", "2", "--num-prompts", "8"),
-        *("--input-len", "256", "--output-len", "32", "--clock", "modelled", "--out", str(tmp_path)),
-        env={"VLLM_USE_V2_MODEL_RUNNER": "0"},
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert (result["completed"], result["failed"]) == (8, 0)
-    assert json.loads((tmp_path / "client.json").read_text())["output_lens"] == [32] * 8
-    assert result["clock"] == "modelled"
-    log = (tmp_path / "server.log").read_text()
-    assert "enforce_eager=False" in log
-    assert "V2 Model Runner" not in log
-
-
 def test_model_too_large_for_the_gpu(tmp_path: Path) -> None:
     """vLLM's own out-of-memory error comes through, with advice."""
     done = run_revati(

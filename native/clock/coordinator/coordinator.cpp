@@ -356,7 +356,9 @@ void Coordinator::check_process(Process& process, uint32_t index) {
 void Coordinator::check_stuck() {
     const int64_t now = real_ns();
     const uint64_t activity = page_.activity.load();
-    if (page_.epoch.load() != watched_epoch_ || activity != watched_activity_ || held()) {
+    // A group without members waits for its first; the minute begins when that one has come.
+    const bool excused = held() || page_.process_count.load() == 0;
+    if (page_.epoch.load() != watched_epoch_ || activity != watched_activity_ || excused) {
         watched_epoch_ = page_.epoch.load();
         watched_activity_ = activity;
         watched_since_ns_ = now;
@@ -372,7 +374,7 @@ void Coordinator::check_stuck() {
         explain(page_, stderr);
         return;
     }
-    if (quiet_ns < limits_.stuck_ns || page_.process_count.load() == 0) return;
+    if (quiet_ns < limits_.stuck_ns) return;
     explain(page_, stderr);
     fail("nothing can move: every thread waits and none of them has a deadline (list above)");
 }
