@@ -11,7 +11,7 @@
 
 namespace revati::clock {
 
-constexpr uint32_t page_magic = 0x52564b31;  // "RVK1"; raise the digit when the layout changes
+constexpr uint32_t page_magic = 0x52564b32;  // "RVK2"; raise the digit when the layout changes
 constexpr uint32_t max_slots = 4096;
 constexpr uint32_t max_processes = 1024;
 constexpr int64_t no_deadline = INT64_MAX;
@@ -95,6 +95,7 @@ struct alignas(64) Process {
     std::atomic<uint32_t> client;    // V moves only while one of these lives
     std::atomic<uint32_t> orderly;   // has called exit, or another member ended it on purpose
     std::atomic<uint32_t> attached;  // has the library inside
+    std::atomic<uint32_t> guest;     // may come and go, killed or not: the group outlives it
 };
 
 struct Costs {
@@ -139,7 +140,8 @@ struct Page {
     // Control
     alignas(64) std::atomic<uint32_t> command_arm;
     std::atomic<uint32_t> command_stop;
-    std::atomic<uint32_t> hold;  // V stands still
+    std::atomic<uint32_t> hold;          // V stands still
+    std::atomic<uint32_t> winding_down;  // the group is being ended on purpose: no death is an accident
     std::atomic<uint32_t>
         clients_wanted;  // V stands still until so many clients have registered; 0: do not care
     std::atomic<uint32_t> clients_seen;

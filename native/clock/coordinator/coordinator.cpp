@@ -340,8 +340,9 @@ void Coordinator::check_process(Process& process, uint32_t index) {
     }
     if (!gone) return;
     const int32_t parent = process.parent_pid.load();
-    const bool by_accident =
-        process.attached.load() != 0 && process.orderly.load() == 0 && kill(parent, 0) == 0;
+    const bool may_end =
+        process.orderly.load() != 0 || process.guest.load() != 0 || page_.winding_down.load() != 0;
+    const bool by_accident = process.attached.load() != 0 && !may_end && kill(parent, 0) == 0;
     for (uint32_t i = 0; i < count; ++i) {
         if (page_.slots[i].state.load() != State::free && page_.slots[i].process.load() == index)
             free_slot(i);

@@ -1,7 +1,9 @@
 // revati-clockd: serves a session's clock, and controls one that is being served.
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,10 +35,13 @@ constexpr const char* usage =
     "               --stuck-after SECONDS      real time without anything to do until the group is ended "
     "(default 60)\n"
     "               --arm                      virtual from the start\n"
+    "               --with-stdin               end when standard input closes: with whoever started it\n"
     "  arm        make time virtual; returns when it is\n"
     "  hold       let virtual time stand still\n"
     "  release    let it move again; --clients N as above\n"
+    "  wind-down  the group is about to be ended: time moves without clients, and no death is an accident\n"
     "  status     one line of JSON\n"
+    "  threads    one line of JSON per thread\n"
     "  explain    who waits for what\n"
     "  stop       end the clock, and every program still in the session\n";
 
@@ -46,6 +51,7 @@ struct Arguments {
     SessionOptions options;
     WatchdogLimits limits;
     bool arm = false;
+    bool with_stdin = false;
     bool clients_given = false;
 };
 
@@ -90,6 +96,8 @@ Arguments parse(int count, char** words) {
             arguments.limits.stuck_ns = strtoll(value().c_str(), nullptr, 10) * ns_per_s;
         } else if (word == "--arm") {
             arguments.arm = true;
+        } else if (word == "--with-stdin") {
+            arguments.with_stdin = true;
         } else {
             fail_usage("unknown option " + word);
         }
@@ -133,6 +141,23 @@ bool has_members(const Page& page) {
     return false;
 }
 
+// Returns when the child ends. Whoever started us holds the other end of our standard input: it cannot die
+// unnoticed, and without it nobody would ever end this clock.
+void watch_stdin(Page& page, pid_t child) {
+    pollfd watched[] = {{static_cast<int>(syscall(SYS_pidfd_open, child, 0)), POLLIN, 0},
+                        {STDIN_FILENO, POLLIN, 0}};
+    while (watched[0].fd >= 0) {
+        if (poll(watched, 2, -1) < 0 && errno != EINTR) return;
+        if (watched[0].revents != 0) return;
+        char ignored[64];
+        if (watched[1].revents == 0 || read(STDIN_FILENO, ignored, sizeof ignored) > 0) continue;
+        fprintf(stderr, "revati clock: whoever started the session is gone\n");
+        watched[1].fd = -1;
+        page.command_stop.store(1);
+        kick(page);
+    }
+}
+
 // Serves in a child and watches it: whoever of the two dies, the other ends the group.
 int serve(const Arguments& arguments) {
     Page& page = *create_page(arguments.session, arguments.options);
@@ -152,6 +177,7 @@ int serve(const Arguments& arguments) {
     }
     signal(SIGTERM, on_end_signal);
     signal(SIGINT, SIG_IGN);
+    if (arguments.with_stdin) watch_stdin(page, child);
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
@@ -178,10 +204,17 @@ int control(const Arguments& arguments) {
     } else if (arguments.command == "release") {
         if (arguments.clients_given) page.clients_wanted.store(arguments.options.clients);
         page.hold.store(0);
+    } else if (arguments.command == "wind-down") {
+        page.winding_down.store(1);
+        page.clients_wanted.store(0);
+        page.hold.store(0);
     } else if (arguments.command == "stop") {
         page.command_stop.store(1);
     } else if (arguments.command == "status") {
         print_status(page, stdout);
+        return 0;
+    } else if (arguments.command == "threads") {
+        print_threads(page, stdout);
         return 0;
     } else if (arguments.command == "explain") {
         explain(page, stdout);

@@ -31,6 +31,11 @@ const char* state_name(State state) {
     return names[static_cast<uint32_t>(state)];
 }
 
+const char* mode_name(Mode mode) {
+    static constexpr const char* names[] = {"modelled", "cpu", "wall"};
+    return names[static_cast<uint32_t>(mode)];
+}
+
 std::string thread_path(const Slot& slot, const char* file) {
     return "/proc/" + std::to_string(slot.pid.load()) + "/task/" + std::to_string(slot.tid.load()) + "/" +
            file;
@@ -59,6 +64,21 @@ void explain(const Page& page, FILE* out) {
         if (state == State::kernel || state == State::run)
             fprintf(out, " (kernel: %s)", read_line(thread_path(slot, "wchan")).c_str());
         fputc('\n', out);
+    }
+}
+
+void print_threads(const Page& page, FILE* out) {
+    for (uint32_t i = 0; i < page.slot_count.load(); ++i) {
+        const Slot& slot = page.slots[i];
+        const State state = slot.state.load();
+        if (state == State::free) continue;
+        const bool waits = state == State::block || state == State::ready;
+        fprintf(out,
+                "{\"pid\": %d, \"tid\": %d, \"state\": \"%s\", \"waits_for\": \"%s\", \"waits\": %u, "
+                "\"client\": %u}\n",
+                slot.pid.load(), slot.tid.load(), state_name(state),
+                waits ? reason_name(slot.reason.load()) : "", slot.seq.load(),
+                page.processes[slot.process.load()].client.load());
     }
 }
 
@@ -106,14 +126,16 @@ void print_status(const Page& page, FILE* out) {
         }
     }
     fprintf(out,
-            "{\"armed\": %s, \"virtual_s\": %.9f, \"real_s\": %.6f, \"processes\": %u, \"threads\": %u, "
+            "{\"mode\": \"%s\", \"armed\": %s, \"virtual_s\": %.9f, \"real_s\": %.6f, \"processes\": %u, "
+            "\"threads\": %u, "
             "\"clients\": %u, \"clients_seen\": %u, "
             "\"hold\": %u, \"releases\": %" PRIu64 ", \"jumps\": %" PRIu64 ", \"turns\": %" PRIu64
             ", \"gpu_waits\": %" PRIu64 ", \"payments\": %" PRIu64 ", \"spins\": %" PRIu64
             ", \"rechecks\": %" PRIu64 ", \"proofs\": %" PRIu64 ", \"failed_proofs\": %" PRIu64
             ", \"stat_reads\": %" PRIu64 ", \"proof_ns\": %" PRId64 ", \"unknown_calls\": %" PRIu64
             ", \"in_unknown_call\": %u, \"running\": [%s]}\n",
-            page.armed.load() != 0 ? "true" : "false", static_cast<double>(v_ns - monotonic_origin_ns) * 1e-9,
+            mode_name(page.mode), page.armed.load() != 0 ? "true" : "false",
+            static_cast<double>(v_ns - monotonic_origin_ns) * 1e-9,
             static_cast<double>(real_ns - page.real_start_ns) * 1e-9, processes, threads, clients,
             page.clients_seen.load(), page.hold.load(), page.epoch.load(), c.jumps.load(), c.ready.load(),
             c.gpu.load(), c.pay.load(), c.spin.load(), c.rechecks.load(), c.proofs.load(),

@@ -19,4 +19,7 @@ void end_group(Page& page, const std::string& session, const std::string& why);
 // One line of JSON: virtual time, speed, releases, who is running.
 void print_status(const Page& page, FILE* out);
 
+// One line of JSON per thread: process, state, what it waits for, and how often it has waited.
+void print_threads(const Page& page, FILE* out);
+
 }  // namespace revati::clock

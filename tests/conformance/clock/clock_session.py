@@ -27,6 +27,7 @@ class Session:
     """A coordinator and a session directory; a context manager that ends both."""
 
     options: Sequence[str] = ()
+    stdin: int | None = None
     folder: Path = field(init=False)
     daemon: subprocess.Popen[str] = field(init=False)
 
@@ -36,6 +37,7 @@ class Session:
         self._errors = tempfile.TemporaryFile("w+")
         self.daemon = subprocess.Popen(
             [str(library_dir() / "revati-clockd"), "serve", "--session", str(self.folder), *self.options],
+            stdin=self.stdin,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from clock_session import EXIT_CODE_GROUP_ENDED, HUNG_S, PROGRAMS, Session
+from clock_session import EXIT_CODE_GROUP_ENDED, HUNG_S, PROGRAMS, Session, end_quietly
 
 SLEEPER = [sys.executable, "-c", "import time\nwhile True: time.sleep(1)"]
 
@@ -167,3 +168,58 @@ def test_inert_without_a_session(tmp_path: Path) -> None:
         )
         assert done.stdout.startswith("True")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_guest_may_be_killed() -> None:
+    """A user's own client, its children included: whoever presses Ctrl-C there does not end the server."""
+    family = "import os, time\nos.fork()\nwhile True: time.sleep(1)"
+    with Session(["--arm"]) as session:
+        server = session.start(SLEEPER)
+        guest = session.start(
+            [sys.executable, "-c", family], {"REVATI_CLOCK_GUEST": "1"}, start_new_session=True
+        )
+        session.wait_for(lambda status: status["processes"] == 3)
+        os.killpg(guest.pid, signal.SIGKILL)
+        guest.communicate(timeout=HUNG_S)
+        session.wait_for(lambda status: status["processes"] == 1)
+        before = session.status()["jumps"]
+        session.wait_for(lambda status: status["jumps"] > before)
+        assert server.poll() is None
+        end_quietly(server)
+
+
+def test_winding_down() -> None:
+    """Nobody is a client any more, yet time moves, and whoever is killed was meant to be."""
+    with Session(["--arm", "--clients", "1"]) as session:
+        first, second = session.start(SLEEPER), session.start(SLEEPER)
+        session.wait_for(lambda status: status["processes"] == 2)
+        assert session.status()["jumps"] == 0
+        session.control("wind-down")
+        session.wait_for(lambda status: status["jumps"] > 10)
+        end_quietly(first)
+        session.wait_for(lambda status: status["processes"] == 1)
+        assert second.poll() is None
+        end_quietly(second)
+
+
+def test_the_clock_ends_with_whoever_started_it() -> None:
+    with Session(["--arm", "--with-stdin"], stdin=subprocess.PIPE) as session:
+        member = session.start(SLEEPER)
+        session.wait_for(lambda status: status["processes"] == 1)
+        assert session.daemon.stdin is not None
+        session.daemon.stdin.close()
+        session.daemon.stdin = None
+        member.communicate(timeout=HUNG_S)
+        assert member.returncode == -signal.SIGKILL
+        session.daemon.wait(timeout=HUNG_S)
+        assert "whoever started the session is gone" in session.errors()
+
+
+def test_threads_are_listed() -> None:
+    with Session(["--arm"]) as session:
+        member = session.start(SLEEPER)
+        session.wait_for(lambda status: status["jumps"] > 10)
+        (thread,) = map(json.loads, session.control("threads").splitlines())
+        assert (thread["pid"], thread["tid"]) == (member.pid, member.pid)
+        assert thread["waits"] > 10
+        end_quietly(member)
