@@ -56,10 +56,11 @@ bool is_python_core(const void* caller) {
            address < core_high.load(std::memory_order_relaxed);
 }
 
-int64_t gil_switch_ns() {
+RealLimit gil_limit() {
     // In serial mode the holder runs alone and gives the lock up when it waits. The limit only keeps loops
-    // alive that watch memory; it is long, so that a busy host does not decide who runs.
-    return serial() ? 500'000'000 : 5'000'000;
+    // alive that watch memory; it is long, and in CPU time, so that a busy host does not decide who runs.
+    if (serial()) return {500'000'000, 2'000'000'000};
+    return {5'000'000, 0};
 }
 
 }  // namespace revati::clock

@@ -1,7 +1,7 @@
 // CPython's global interpreter lock is made of conditions that only the interpreter itself uses.
 #pragma once
 
-#include <cstdint>
+#include "slot.h"
 
 namespace revati::clock {
 
@@ -9,7 +9,7 @@ namespace revati::clock {
 // Linux): its return address tells.
 bool is_python_core(const void* caller);
 
-// Real time after which a waiter asks the holder to give the GIL up.
-int64_t gil_switch_ns();
+// When a waiter asks the holder to give the GIL up.
+RealLimit gil_limit();
 
 }  // namespace revati::clock

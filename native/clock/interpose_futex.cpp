@@ -114,6 +114,8 @@ long futex_virtually(long* a) {
     return raw_syscall(SYS_futex, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
+constexpr long kernel_cpuset_bytes = 8;
+
 int64_t failed(int result) {
     return result < 0 ? -errno : result;
 }
@@ -136,6 +138,12 @@ long other_call(long number, long* a, bool& handled) {
         case SYS_poll:
             return failed(
                 poll(reinterpret_cast<pollfd*>(a[0]), static_cast<nfds_t>(a[1]), static_cast<int>(a[2])));
+        case SYS_sched_getaffinity: {
+            const int result = sched_getaffinity(static_cast<pid_t>(a[0]), static_cast<size_t>(a[1]),
+                                                 reinterpret_cast<cpu_set_t*>(a[2]));
+            // The kernel's own call says how many bytes it wrote.
+            return result < 0 ? -errno : a[1] < kernel_cpuset_bytes ? a[1] : kernel_cpuset_bytes;
+        }
         case SYS_epoll_wait:
             return failed(epoll_wait(static_cast<int>(a[0]), reinterpret_cast<epoll_event*>(a[1]),
                                      static_cast<int>(a[2]), static_cast<int>(a[3])));

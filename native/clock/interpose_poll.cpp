@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "file_wait.h"
+#include "housekeeping.h"
 #include "interpose.h"
 #include "local_time.h"
 #include "raw.h"
@@ -64,10 +65,11 @@ int epoll_now(int epoll_fd, epoll_event* events, int capacity) {
         raw_syscall(SYS_epoll_pwait, epoll_fd, to_arg(events), capacity, 0, 0, kernel_sigset_bytes));
 }
 
-int epoll_virtually(int epoll_fd, epoll_event* events, int capacity, int64_t timeout_ns,
-                    const sigset_t* mask) {
+int epoll_virtually(int epoll_fd, epoll_event* events, int capacity, int64_t timeout_ns, const sigset_t* mask,
+                    const void* caller) {
     enter();
     charge_cpu();
+    if (armed()) timeout_ns = stretched_timeout_ns(caller, Reason::epoll, timeout_ns);
     int ready = epoll_now(epoll_fd, events, capacity);
     if (ready == 0 && timeout_ns == 0 && armed()) {
         spin_watch_epoll(epoll_fd);
@@ -88,6 +90,13 @@ int epoll_virtually(int epoll_fd, epoll_event* events, int capacity, int64_t tim
     if (ready > 0) spin_progress();
     forget_cpu();
     return ready;
+}
+
+int epoll_for(int epoll_fd, epoll_event* events, int capacity, int timeout_ms, const sigset_t* mask,
+              const void* caller) {
+    if (taking_part()) return epoll_virtually(epoll_fd, events, capacity, ms_to_ns(timeout_ms), mask, caller);
+    return as_result(raw_syscall(SYS_epoll_pwait, epoll_fd, to_arg(events), capacity, timeout_ms,
+                                 to_arg(mask), kernel_sigset_bytes));
 }
 
 struct Selection {
@@ -162,18 +171,18 @@ REVATI_INTERPOSE int __ppoll_chk(pollfd* files, nfds_t count, const timespec* ti
 
 REVATI_INTERPOSE int epoll_pwait(int epoll_fd, epoll_event* events, int capacity, int timeout_ms,
                                  const sigset_t* mask) {
-    if (taking_part()) return epoll_virtually(epoll_fd, events, capacity, ms_to_ns(timeout_ms), mask);
-    return as_result(raw_syscall(SYS_epoll_pwait, epoll_fd, to_arg(events), capacity, timeout_ms,
-                                 to_arg(mask), kernel_sigset_bytes));
+    return epoll_for(epoll_fd, events, capacity, timeout_ms, mask, __builtin_return_address(0));
 }
 
 REVATI_INTERPOSE int epoll_wait(int epoll_fd, epoll_event* events, int capacity, int timeout_ms) {
-    return epoll_pwait(epoll_fd, events, capacity, timeout_ms, nullptr);
+    return epoll_for(epoll_fd, events, capacity, timeout_ms, nullptr, __builtin_return_address(0));
 }
 
 REVATI_INTERPOSE int epoll_pwait2(int epoll_fd, epoll_event* events, int capacity, const timespec* timeout,
                                   const sigset_t* mask) {
-    if (taking_part()) return epoll_virtually(epoll_fd, events, capacity, timeout_ns_of(timeout), mask);
+    if (taking_part())
+        return epoll_virtually(epoll_fd, events, capacity, timeout_ns_of(timeout), mask,
+                               __builtin_return_address(0));
     return as_result(raw_syscall(SYS_epoll_pwait2, epoll_fd, to_arg(events), capacity, to_arg(timeout),
                                  to_arg(mask), kernel_sigset_bytes));
 }

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "gil.h"
+#include "housekeeping.h"
 #include "interpose.h"
 #include "local_time.h"
 #include "park.h"
@@ -55,9 +56,9 @@ int cond_wait_parked(pthread_cond_t* condition, pthread_mutex_t* mutex, int64_t 
     pthread_mutex_unlock(mutex);
     // CPython's holder gives the GIL up only when a waiter's wait times out: that must not depend on virtual
     // time.
-    const Parking::Result result =
-        gil ? parking.wait(Reason::gil, no_deadline, false, deadline_ns == no_deadline ? -1 : gil_switch_ns())
-            : parking.wait(Reason::condition, deadline_ns);
+    const Parking::Result result = gil ? parking.wait(Reason::gil, no_deadline, false,
+                                                      deadline_ns == no_deadline ? RealLimit{} : gil_limit())
+                                       : parking.wait(Reason::condition, deadline_ns);
     pthread_mutex_lock(mutex);
     forget_cpu();
     return result == Parking::Result::deadline ? ETIMEDOUT : 0;
@@ -84,7 +85,8 @@ int cond_wait_until(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t
     const int64_t deadline_ns = to_monotonic_ns(to_ns_saturated(*deadline), clock);
     const int64_t left_ns = deadline_ns - now_ns();
     if (is_shared(condition)) return cond_wait_shared(condition, mutex, left_ns < 0 ? 0 : left_ns);
-    return cond_wait_parked(condition, mutex, deadline_ns, caller);
+    const int64_t more_ns = armed() ? stretched_timeout_ns(caller, Reason::condition, left_ns) - left_ns : 0;
+    return cond_wait_parked(condition, mutex, deadline_ns + more_ns, caller);
 }
 
 void cond_wake(pthread_cond_t* condition, int count, const void* caller) {

@@ -70,7 +70,8 @@ REVATI_INTERPOSE int pthread_create(pthread_t* thread, const pthread_attr_t* att
         return real::pthread_create(thread, attributes, function, argument);
     patch_time_stamp_readers();
     enter();
-    auto* start = new (std::nothrow) Start{function, argument, announce_thread()};
+    auto* start = new (std::nothrow)
+        Start{function, argument, announce_thread(reinterpret_cast<const void*>(function))};
     if (start == nullptr) return EAGAIN;
     Slot& slot = *start->slot;
     const int error = real::pthread_create(thread, attributes, run_thread, start);

@@ -77,6 +77,8 @@ struct alignas(64) Slot {
     std::atomic<int64_t> local_ns;  // the owner's own time; a waker raises it to its own
     std::atomic<uint64_t>
         key;  // the same in every run: made from the creator's key and its count of creations
+    std::atomic<uint64_t> origin;         // what was started: library and offset of a thread's first function
+    std::atomic<int64_t> timeout_ns;      // of a wait that began in real time; else -1
     std::atomic<uint64_t> ready_epoch;    // decision after which it became ready
     std::atomic<uint64_t> checked_epoch;  // spinners: decision after which it last looked
     std::atomic<uint64_t> object;         // address or descriptor that it waits for
@@ -119,6 +121,7 @@ struct Page {
     Mode mode;
     uint32_t serial;  // one thread at a time, in a stable order
     Costs costs;
+    uint32_t cpus;    // that programs see in modelled time
     int64_t real_start_ns;
 
     alignas(64) std::atomic<int64_t> v_ns;    // modelled, cpu: virtual time; changes in the coordinator only
@@ -162,6 +165,13 @@ inline uint64_t mix_key(uint64_t parent, uint64_t index) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
     return x ^ (x >> 31);
+}
+
+// FNV-1a.
+inline uint64_t hash_name(const char* name) {
+    uint64_t hash = 0xcbf29ce484222325ULL;
+    for (; *name != '\0'; ++name) hash = (hash ^ static_cast<unsigned char>(*name)) * 0x100000001b3ULL;
+    return hash;
 }
 
 inline const char* reason_name(Reason reason) {

@@ -60,13 +60,14 @@ bool Parking::queue(const void* address, uint32_t bits, bool (*still_wanted)(voi
     return true;
 }
 
-Parking::Result Parking::wait(Reason reason, int64_t deadline_ns, bool interruptible, int64_t real_limit_ns) {
+Parking::Result Parking::wait(Reason reason, int64_t deadline_ns, bool interruptible,
+                              const RealLimit& limit) {
     Inside inside;
     begin_wait({interruptible ? Wait::signals : Wait::park, reason, deadline_ns,
                 reinterpret_cast<uint64_t>(address_)});
     // Granted between queue() and begin_wait(): nobody will wake us.
     if (granted_.load() != 0) withdraw();
-    const Wake wake = park(interruptible, real_limit_ns);
+    const Wake wake = park(interruptible, limit);
     Bucket& bucket = bucket_of(address_);
     Locked locked(bucket);
     if (granted_.load() != 0) return Result::woken;

@@ -19,8 +19,8 @@ class Parking {
     // Queues the calling thread for `address` if `still_wanted(argument)` holds; false: not queued. Nothing
     // has blocked yet.
     bool queue(const void* address, uint32_t bits, bool (*still_wanted)(void*), void* argument);
-    // Blocks until unparked or `deadline_ns`. `real_limit_ns`: see park().
-    Result wait(Reason reason, int64_t deadline_ns, bool interruptible = false, int64_t real_limit_ns = -1);
+    // Blocks until unparked or `deadline_ns`. `limit`: see park().
+    Result wait(Reason reason, int64_t deadline_ns, bool interruptible = false, const RealLimit& limit = {});
 
   private:
     friend int unpark(const void* address, int count, uint32_t bits);

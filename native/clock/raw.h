@@ -53,6 +53,12 @@ inline int64_t thread_cpu_ns() {
     return to_ns(t);
 }
 
+inline int64_t process_cpu_ns() {
+    timespec t;
+    raw_syscall(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, to_arg(&t));
+    return to_ns(t);
+}
+
 inline void futex_wake(const void* word, int count = 1) {
     raw_syscall(SYS_futex, to_arg(word), FUTEX_WAKE, count);
 }

@@ -89,6 +89,10 @@ inline RealFunction<int(pthread_t, void**)> pthread_tryjoin_np{"pthread_tryjoin_
 inline RealFunction<int(pthread_t, void**, clockid_t, const timespec*)> pthread_clockjoin_np{
     "pthread_clockjoin_np"};
 inline RealFunction<int(pthread_t, int)> pthread_kill{"pthread_kill"};
+inline RealFunction<int(pthread_t, size_t, cpu_set_t*)> pthread_getaffinity_np{"pthread_getaffinity_np"};
+inline RealFunction<long(int)> sysconf{"sysconf"};
+inline RealFunction<int()> get_nprocs{"get_nprocs"};
+inline RealFunction<int()> get_nprocs_conf{"get_nprocs_conf"};
 inline RealFunction<int(sem_t*)> sem_wait{"sem_wait"};
 inline RealFunction<int(sem_t*)> sem_trywait{"sem_trywait"};
 inline RealFunction<int(sem_t*)> sem_post{"sem_post"};

@@ -1,5 +1,6 @@
 #include "registry.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -55,6 +56,7 @@ Slot& take_slot(State state, Process& process, uint64_t key) {
         slot.ready_epoch.store(page->epoch.load());
         slot.process.store(static_cast<uint32_t>(&process - page->processes));
         slot.rank.store(host_rank);
+        slot.origin.store(0);
         slot.children.store(0);
         slot.spinner.store(0);
         slot.reason.store(Reason::turn);
@@ -95,6 +97,15 @@ Process& take_process() {
 
 uint64_t next_child_key() {
     return mix_key(self.slot->key.load(), self.slot->children.fetch_add(1));
+}
+
+// The same wherever the library was loaded.
+uint64_t place_in_library(const void* function) {
+    Dl_info info = {};
+    if (dladdr(function, &info) == 0 || info.dli_fname == nullptr) return 0;
+    const char* slash = strrchr(info.dli_fname, '/');
+    const auto offset = reinterpret_cast<uintptr_t>(function) - reinterpret_cast<uintptr_t>(info.dli_fbase);
+    return mix_key(hash_name(slash != nullptr ? slash + 1 : info.dli_fname), offset);
 }
 
 // In serial mode whatever starts waits for its turn like whatever wakes.
@@ -166,11 +177,9 @@ Slot& slot_of_root() {
     process.parent_pid.store(getppid());
     const char* order = getenv("REVATI_CLOCK_ORDER");
     const bool client = getenv("REVATI_CLOCK_CLIENT") != nullptr;
-    const uint64_t place = order != nullptr ? strtoull(order, nullptr, 10) : page->roots.fetch_add(1);
-    if (client) {
-        process.client.store(1);
-        page->clients_seen.fetch_add(1);
-    }
+    uint64_t place = client ? page->clients_seen.fetch_add(1) : page->roots.fetch_add(1);
+    if (order != nullptr) place = strtoull(order, nullptr, 10);
+    if (client) process.client.store(1);
     return take_slot(State::run, process, mix_key(client ? 2 : 1, place));
 }
 
@@ -244,8 +253,11 @@ void attach_session() {
     join_group();
 }
 
-Slot* announce_thread() {
-    return &take_slot(first_state(), *self.process, next_child_key());
+Slot* announce_thread(const void* first_function) {
+    Slot& slot = take_slot(first_state(), *self.process, next_child_key());
+    // Only arming asks for it.
+    if (!armed()) slot.origin.store(place_in_library(first_function));
+    return &slot;
 }
 
 Slot* announce_process() {

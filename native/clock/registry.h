@@ -15,7 +15,7 @@ void attach_session();
 
 // A slot for a thread or process that the calling thread is about to create. null: no slot is left; the group
 // is ended.
-Slot* announce_thread();
+Slot* announce_thread(const void* first_function);
 Slot* announce_process();
 void adopt_thread(Slot& slot);  // in the new thread; waits for its turn
 void withdraw_announcement(Slot& slot);

@@ -56,8 +56,8 @@ bool get_place_back(Slot& slot) {
 
 // How long a parked thread may sleep before it has to end its wait itself: the coordinator does that once
 // time is virtual.
-int64_t real_time_left_ns(int64_t deadline_ns, int64_t give_up_ns) {
-    if (give_up_ns != no_deadline) return give_up_ns - real_clock_ns(CLOCK_MONOTONIC);
+int64_t real_time_left_ns(int64_t deadline_ns, int64_t look_ns) {
+    if (look_ns != no_deadline) return look_ns - real_clock_ns(CLOCK_MONOTONIC);
     if (armed() || deadline_ns == no_deadline) return no_deadline;
     return deadline_ns - now_ns();
 }
@@ -84,6 +84,8 @@ void begin_wait(const WaitFor& wait) {
     slot.wait.store(wait.wait);
     slot.reason.store(wait.reason);
     slot.deadline_ns.store(wait.deadline_ns);
+    const bool arming_shortens = !armed() && wait.deadline_ns != no_deadline;
+    slot.timeout_ns.store(arming_shortens ? wait.deadline_ns - now_ns() : -1);
     slot.object.store(wait.object);
     slot.rank.store(wait.rank);
     slot.spinner.store(wait.spinner ? 1 : 0);
@@ -125,21 +127,24 @@ Wake end_wait() {
     return slot.fired.load() != 0 ? Wake::deadline : Wake::woken;
 }
 
-Wake park(bool interruptible, int64_t real_limit_ns) {
+Wake park(bool interruptible, const RealLimit& limit) {
     Slot& slot = *self.slot;
     const int saved_errno = errno;
-    const int64_t give_up_ns =
-        real_limit_ns < 0 ? no_deadline : real_clock_ns(CLOCK_MONOTONIC) + real_limit_ns;
+    const bool limited = limit.look_ns >= 0;
+    int64_t look_ns = limited ? real_clock_ns(CLOCK_MONOTONIC) + limit.look_ns : no_deadline;
+    const int64_t give_up_cpu_ns = limit.cpu_ns > 0 ? process_cpu_ns() + limit.cpu_ns : 0;
     for (;;) {
         const uint32_t word = slot.word.load();
         if (slot.state.load() == State::run) break;
-        const int64_t left_ns = real_time_left_ns(slot.deadline_ns.load(), give_up_ns);
+        const int64_t left_ns = real_time_left_ns(slot.deadline_ns.load(), look_ns);
         if (left_ns > 0) {
             const long result = futex_wait(&slot.word, word, left_ns == no_deadline ? -1 : left_ns);
             if (interruptible && result == -EINTR && get_place_back(slot)) {
                 errno = saved_errno;
                 return Wake::signal;
             }
+        } else if (limited && process_cpu_ns() < give_up_cpu_ns) {
+            look_ns += limit.look_ns;
         } else if (take_place(slot, State::block)) {
             slot.fired.store(1);
             break;

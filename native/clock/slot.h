@@ -69,13 +69,20 @@ struct WaitFor {
     bool spinner = false;
 };
 
+// Ends a wait in real time: looks every `look_ns` (< 0: never) whether the process has used `cpu_ns` since
+// the wait began.
+struct RealLimit {
+    int64_t look_ns = -1;
+    int64_t cpu_ns = 0;
+};
+
 // Gives the place up. Between this and the end of the wait the thread must do nothing but block.
 void begin_wait(const WaitFor& wait);
 // For waits that the kernel ends: gets the place back, in serial mode when it is this thread's turn.
 Wake end_wait();
 // For Wait::park: sleeps until granted or released; if `interruptible`, also until the program handles a
-// signal. `real_limit_ns` >= 0 ends the wait after that much real time, too.
-Wake park(bool interruptible = false, int64_t real_limit_ns = -1);
+// signal. A limit ends the wait, too.
+Wake park(bool interruptible = false, const RealLimit& limit = {});
 // After begin_wait(): whoever wakes us may have come before. True: the wait is over.
 bool withdraw();
 

@@ -16,6 +16,7 @@
 
 #include "../file_wait.h"
 #include "../raw.h"
+#include "identity.h"
 #include "watchdog.h"
 
 namespace revati::clock {
@@ -35,9 +36,16 @@ int64_t real_ns(clockid_t clock = CLOCK_MONOTONIC) {
     return to_ns(t);
 }
 
-int64_t round_up_to_second(int64_t ns) {
-    return (ns + ns_per_s - 1) / ns_per_s * ns_per_s;
+int64_t round_up(int64_t ns, int64_t unit_ns) {
+    return (ns + unit_ns - 1) / unit_ns * unit_ns;
 }
+
+// Armed groups start at the same moment in every run, however long their start-up took, and everything that a
+// program does every so often is due then.
+constexpr int64_t arming_grid_ns = 3600 * ns_per_s;
+constexpr int64_t arming_gap_ns = 60 * ns_per_s;
+// A wait of at most this length is over when the group is armed; a longer one begins anew.
+constexpr int64_t short_wait_ns = 2 * ns_per_s;
 
 }  // namespace
 
@@ -69,8 +77,9 @@ int Coordinator::run() {
 // Both clocks start virtual time at a whole second: then doubles made of them have the same last bits in
 // every run.
 void Coordinator::arm() {
-    const int64_t virtual_ns = round_up_to_second(real_ns() + page_.shift_ns.load());
-    const int64_t realtime_ns = round_up_to_second(real_ns(CLOCK_REALTIME));
+    const int64_t virtual_ns = round_up(real_ns() + page_.shift_ns.load() + arming_gap_ns, arming_grid_ns);
+    const int64_t realtime_ns = round_up(real_ns(CLOCK_REALTIME), ns_per_s);
+    assign_keys(page_);
     page_.v_ns.store(virtual_ns);
     page_.act_ns.store(virtual_ns);
     page_.realtime_offset_ns.store(realtime_ns - virtual_ns);
@@ -80,7 +89,10 @@ void Coordinator::arm() {
     // Whoever waits for a moment in real time must wait for us instead.
     for (uint32_t i = 0; i < page_.slot_count.load(); ++i) {
         Slot& slot = page_.slots[i];
-        if (slot.state.load() != State::block || slot.deadline_ns.load() == no_deadline) continue;
+        slot.ready_epoch.store(0);
+        if (slot.state.load() != State::block || slot.timeout_ns.load() < 0) continue;
+        const int64_t timeout_ns = round_up(slot.timeout_ns.load(), ms);
+        slot.deadline_ns.store(timeout_ns <= short_wait_ns ? virtual_ns : virtual_ns + timeout_ns);
         slot.word.fetch_add(1);
         futex_wake(&slot.word, INT_MAX);
         if (slot.wait.load() == Wait::files)

@@ -30,6 +30,7 @@ constexpr const char* usage =
     "not reproducible\n"
     "               --clients N                virtual time stands still while fewer than N clients have "
     "come, and after the last left\n"
+    "               --cpus N                   CPUs that programs see in modelled time (default 2)\n"
     "               --cost NAME=VALUE          send_ns, signal_ns, clock_ns, poll_ns, quantum_ns, "
     "cpu_factor\n"
     "               --stuck-after SECONDS      real time without anything to do until the group is ended "
@@ -88,6 +89,8 @@ Arguments parse(int count, char** words) {
         } else if (word == "--clients") {
             arguments.options.clients = static_cast<uint32_t>(strtoul(value().c_str(), nullptr, 10));
             arguments.clients_given = true;
+        } else if (word == "--cpus") {
+            arguments.options.cpus = static_cast<uint32_t>(strtoul(value().c_str(), nullptr, 10));
         } else if (word == "--cost") {
             const std::string assignment = value();
             if (!set_cost(arguments.options.costs, assignment))

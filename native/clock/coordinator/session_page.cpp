@@ -49,6 +49,7 @@ Page* create_page(const std::string& session, const SessionOptions& options) {
     page->mode = options.mode;
     page->serial = options.serial && options.mode == Mode::modelled ? 1 : 0;
     page->costs = options.costs;
+    page->cpus = options.cpus;
     page->real_start_ns = read_clock(CLOCK_MONOTONIC);
     page->shift_ns.store(monotonic_origin_ns - page->real_start_ns);
     page->clients_wanted.store(options.clients);

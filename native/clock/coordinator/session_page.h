@@ -11,6 +11,7 @@ namespace revati::clock {
 struct SessionOptions {
     Mode mode = Mode::modelled;
     bool serial = true;
+    uint32_t cpus = 2;
     uint32_t clients = 0;
     Costs costs = {1'000, 500, 50, 500, 20'000, 1.0};
 };
