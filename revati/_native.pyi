@@ -1,6 +1,7 @@
 """Native parts of Revati: the cost model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 Estimate = tuple[int, str, str, float]
 
@@ -39,3 +40,11 @@ class Estimator:
         self, name: str, grid: Sequence[int], block: Sequence[int], args: Sequence[bytes] = ...
     ) -> Estimate: ...
     def describe_kernel(self, name: str) -> dict[str, object]: ...
+
+def launch_features(
+    name: str,
+    grid: Sequence[int],
+    block: Sequence[int],
+    shared_bytes: int = 0,
+    args: Sequence[bytes] = ...,
+) -> dict[str, Any]: ...

@@ -1,5 +1,6 @@
 #include "cost/core.h"
 
+#include "cost/question.h"
 #include "cost/roofline.h"
 
 namespace revati::cost {
@@ -25,6 +26,13 @@ MemoKey attention_key(const AttentionFeatures& f, uint64_t lengths_hash) {
         .add(static_cast<uint64_t>(f.head_dim) << 32 | static_cast<uint32_t>(f.v_head_dim))
         .add(static_cast<uint64_t>(f.window) << 32 | pack(f.q_dtype, f.kv_dtype))
         .key();
+}
+
+// Whoever keeps questions gets this one, with its answer.
+template <typename Features>
+Duration noted(const Features& features, const Duration& answer) {
+    if (questions_kept()) note_question({features, answer});
+    return answer;
 }
 
 }  // namespace
@@ -69,23 +77,29 @@ Duration Core::gemm(const GemmFeatures& f) {
                             .add(static_cast<uint64_t>(f.k))
                             .add(static_cast<uint64_t>(f.batch) << 32 | types)
                             .key();
-    return ask(key, [&](const DurationSource& source, Duration* out) { return source.gemm(f, out); });
+    return noted(f,
+                 ask(key, [&](const DurationSource& source, Duration* out) { return source.gemm(f, out); }));
 }
 
 Duration Core::attention(const AttentionFeatures& f) {
     const uint64_t hash = hash_lengths(f.q_lengths, f.kv_lengths);
-    return ask(attention_key(f, hash),
-               [&](const DurationSource& source, Duration* out) { return source.attention(f, out); });
+    return noted(f, ask(attention_key(f, hash), [&](const DurationSource& source, Duration* out) {
+                     return source.attention(f, out);
+                 }));
 }
 
 Duration Core::attention(const AttentionFeatures& shape, const std::vector<int32_t>& q_lengths,
                          const std::vector<int32_t>& kv_lengths, uint64_t lengths_hash) {
-    return ask(attention_key(shape, lengths_hash), [&](const DurationSource& source, Duration* out) {
+    const auto whole = [&] {
         AttentionFeatures features = shape;
         features.q_lengths = q_lengths;
         features.kv_lengths = kv_lengths;
-        return source.attention(features, out);
-    });
+        return features;
+    };
+    const Duration answer =
+        ask(attention_key(shape, lengths_hash),
+            [&](const DurationSource& source, Duration* out) { return source.attention(whole(), out); });
+    return questions_kept() ? noted(whole(), answer) : answer;
 }
 
 Duration Core::moe(const MoeFeatures& f) {
@@ -95,18 +109,22 @@ Duration Core::moe(const MoeFeatures& f) {
                             .add(static_cast<uint64_t>(f.experts) << 32 | pack(f.activation, f.weight))
                             .add(static_cast<uint64_t>(f.rows_padded))
                             .key();
-    return ask(key, [&](const DurationSource& source, Duration* out) { return source.moe(f, out); });
+    return noted(f,
+                 ask(key, [&](const DurationSource& source, Duration* out) { return source.moe(f, out); }));
 }
 
 Duration Core::copy(const CopyFeatures& f) {
     const MemoKey key =
         start(Kind::copy).add(static_cast<uint64_t>(f.kind) << 1 | uint64_t{f.pinned}).add(f.bytes).key();
-    return ask(key, [&](const DurationSource& source, Duration* out) { return source.copy(f, out); });
+    return noted(f,
+                 ask(key, [&](const DurationSource& source, Duration* out) { return source.copy(f, out); }));
 }
 
 Duration Core::fill(uint64_t bytes) {
     const MemoKey key = start(Kind::fill).add(bytes).key();
-    return ask(key, [&](const DurationSource& source, Duration* out) { return source.fill(bytes, out); });
+    return noted(FillQuestion{bytes}, ask(key, [&](const DurationSource& source, Duration* out) {
+                     return source.fill(bytes, out);
+                 }));
 }
 
 Duration Core::collective(const CollectiveFeatures& f) {
@@ -115,21 +133,23 @@ Duration Core::collective(const CollectiveFeatures& f) {
                                  uint64_t{f.custom})
                             .add(f.bytes)
                             .key();
-    return ask(key, [&](const DurationSource& source, Duration* out) { return source.collective(f, out); });
+    return noted(
+        f, ask(key, [&](const DurationSource& source, Duration* out) { return source.collective(f, out); }));
 }
 
 Duration Core::by_bytes(Family family, uint64_t bytes) {
     const MemoKey key = start(Kind::bytes).add(static_cast<uint64_t>(family)).add(bytes).key();
-    return ask(key, [&](const DurationSource& source, Duration* out) {
-        return source.by_bytes(family, bytes, out);
-    });
+    return noted(BytesQuestion{family, bytes, false},
+                 ask(key, [&](const DurationSource& source, Duration* out) {
+                     return source.by_bytes(family, bytes, out);
+                 }));
 }
 
 Duration Core::guess(Family family, uint64_t bytes) {
     Duration answer = by_bytes(family, bytes);
     answer.source = Source::guess;
     answer.confidence = 0.3f;
-    return answer;
+    return noted(BytesQuestion{family, bytes, true}, answer);
 }
 
 }  // namespace revati::cost

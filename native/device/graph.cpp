@@ -30,6 +30,7 @@ GraphNode copy_payload(const GraphNode& original) {
     rebase_args(&node, original);
     node.label = original.label;
     node.duration = original.duration;
+    node.description = original.description;
     node.dynamic = original.dynamic;
     node.destination = original.destination;
     node.source = original.source;

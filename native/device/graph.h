@@ -30,7 +30,8 @@ struct GraphNode {
     // kernel and library
     const char* label = nullptr;
     cost::Duration duration;
-    bool dynamic = false;  // ask the model again at each replay
+    uint32_t description = 0;  // in the launch log
+    bool dynamic = false;      // ask the model again at each replay
     // copy and fill
     void* destination = nullptr;
     const void* source = nullptr;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "device/device.h"
+#include "device/launch_log.h"
 #include "device/memory.h"
 #include "device/stats.h"
 #include "device/stream_internal.h"
@@ -162,6 +163,7 @@ void count_totals(const GraphExec& exec) {
 struct Replay {
     Stream* stream = nullptr;
     std::vector<std::pair<int, int64_t>> dynamic;  // index of the node, duration
+    std::vector<uint32_t> descriptions;            // of the same nodes, if work is logged
     std::vector<const GraphNode*> at_end;  // host functions and event records, which need the replay's times
 };
 
@@ -176,6 +178,8 @@ void replay_node(const GraphExec& exec, int index, Replay* replay) {
                     price(*node.kernel, node.config, node.args.empty() ? nullptr : node.args.data());
                 count_duration(duration);
                 replay->dynamic.emplace_back(index, duration.ns);
+                if (launch_log_on())
+                    replay->descriptions.push_back(describe_kernel(*node.kernel, node.config, duration));
             }
             break;
         case NodeKind::copy:
@@ -206,6 +210,21 @@ int64_t replay_ns(const GraphExec& exec, const Replay& replay) {
     for (const GraphNode* const node : exec.order) durations.push_back(node->duration.ns);
     for (const auto& [index, ns] : replay.dynamic) durations[index] = ns;
     return critical_path_ns(exec, durations);
+}
+
+void log_replay(const GraphExec& exec, const Replay& replay) {
+    const uint64_t number = next_replay();
+    size_t dynamic = 0;
+    for (size_t index = 0; index < exec.order.size(); ++index) {
+        const GraphNode& node = *exec.order[index];
+        if (node.dynamic) {
+            // Active nodes are visited in the graph's order.
+            log_work(replay.stream, replay.descriptions[dynamic], replay.dynamic[dynamic].second, number);
+            ++dynamic;
+        } else {
+            log_work(replay.stream, node.description, node.duration.ns, number);
+        }
+    }
 }
 
 // A graph inside a capture becomes a part of the captured graph.
@@ -268,6 +287,7 @@ Status launch_graph(GraphExec* exec, Stream* stream) {
     static thread_local Replay replay;
     replay.stream = stream;
     replay.dynamic.clear();
+    replay.descriptions.clear();
     replay.at_end.clear();
     for (const int index : exec->active) replay_node(*exec, index, &replay);
     WorkTime work;
@@ -283,6 +303,7 @@ Status launch_graph(GraphExec* exec, Stream* stream) {
         }
     }
     count_totals(*exec);
+    if (launch_log_on()) log_replay(*exec, replay);
     return Status::ok;
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "device/device.h"
+#include "device/launch_log.h"
 #include "device/ledger.h"
 #include "device/memory.h"
 #include "device/stats.h"
@@ -34,6 +35,7 @@ Status capture_launch(Stream* stream, Kernel* kernel, const LaunchConfig& config
     node.config = config;
     node.label = kernel->name.c_str();
     node.duration = price(*kernel, config, args);
+    node.description = describe_kernel(*kernel, config, node.duration);
     node.dynamic = kernel->model->depends_on_memory();
     keep_args(*kernel, args, &node);
     return capture_node(stream, std::move(node));
@@ -81,7 +83,8 @@ void move_rows(const CopyShape& shape) {
     }
 }
 
-Status capture_copy(Stream* stream, const CopyShape& shape, const cost::Duration& duration) {
+Status capture_copy(Stream* stream, const CopyShape& shape, const cost::Duration& duration,
+                    uint32_t description) {
     GraphNode node;
     node.kind = NodeKind::copy;
     node.destination = shape.destination;
@@ -91,6 +94,7 @@ Status capture_copy(Stream* stream, const CopyShape& shape, const cost::Duration
     node.bytes = shape.width_bytes;
     node.height = shape.height;
     node.duration = duration;
+    node.description = description;
     return capture_node(stream, std::move(node));
 }
 
@@ -102,11 +106,12 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
     bool pinned = true;
     const cost::CopyKind kind = classify_copy(shape.destination, shape.source, &pinned);
     const cost::Duration duration = estimator().copy({kind, bytes, pinned});
+    const uint32_t description = describe_call("copy", duration);
     int64_t end_ns = 0;
     {
         const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
         if (is_capturing(stream)) {
-            if (!synchronous) return capture_copy(stream, shape, duration);
+            if (!synchronous) return capture_copy(stream, shape, duration, description);
             StreamAccess::capture(stream)->state = CaptureState::invalidated;
             return Status::capture_unsupported;
         }
@@ -116,6 +121,7 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
         work.engine_free_ns = copy_engine(stream->device(), kind);
         end_ns = advance(stream, work);
         count_duration(duration);
+        log_work(stream, description, duration.ns);
         move_rows(shape);
     }
     bump(stats().copies);
@@ -159,22 +165,26 @@ Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void**
     const cost::Duration duration = price(*kernel, config, args);
     advance(stream, kernel_time(duration));
     count_duration(duration);
+    log_work(stream, describe_kernel(*kernel, config, duration), duration.ns);
     bump(stats().launches);
     return Status::ok;
 }
 
 Status submit(Stream* stream, const char* label, const cost::Duration& duration) {
     charge(HostCall::library);
+    const uint32_t description = describe_call(label, duration);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) {
         GraphNode node;
         node.kind = NodeKind::library;
         node.label = label;
         node.duration = duration;
+        node.description = description;
         return capture_node(stream, std::move(node));
     }
     advance(stream, kernel_time(duration));
     count_duration(duration);
+    log_work(stream, description, duration.ns);
     bump(stats().library_calls);
     return Status::ok;
 }
@@ -196,6 +206,7 @@ Status fill(Stream* stream, void* destination, uint32_t value, size_t element_by
     if (!find_allocation(destination, nullptr)) return Status::invalid_value;
     charge(HostCall::fill);
     const cost::Duration duration = estimator().fill(element_bytes * elements);
+    const uint32_t description = describe_call("fill", duration);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) {
         if (synchronous) {
@@ -209,10 +220,12 @@ Status fill(Stream* stream, void* destination, uint32_t value, size_t element_by
         node.element_bytes = element_bytes;
         node.bytes = elements;
         node.duration = duration;
+        node.description = description;
         return capture_node(stream, std::move(node));
     }
     advance(stream, kernel_time(duration));
     count_duration(duration);
+    log_work(stream, description, duration.ns);
     fill_bytes(destination, value, element_bytes, elements);
     return Status::ok;
 }

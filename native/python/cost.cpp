@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cost/model.h"
+#include "cost/question.h"
 #include "device/spec.h"
 #include "python/bindings.h"
 
@@ -139,28 +140,66 @@ void load_models(cost::Estimator& self, const std::string& path, const std::stri
 }
 
 // A launch as the device would report it. `args`: the bytes of each argument, in order.
+class LaunchFromPython {
+  public:
+    LaunchFromPython(std::string name, std::vector<uint32_t> grid, std::vector<uint32_t> block,
+                     uint32_t shared_bytes, const std::vector<py::bytes>& args)
+        : name_(std::move(name)) {
+        if (grid.size() > 3 || block.size() > 3)
+            throw std::invalid_argument("grid and block have at most three dimensions");
+        grid.resize(3, 1);
+        block.resize(3, 1);
+        for (const py::bytes& arg : args) storage_.emplace_back(arg);
+        for (std::string& bytes : storage_) {
+            pointers_.push_back(bytes.data());
+            sizes_.push_back(static_cast<uint32_t>(bytes.size()));
+        }
+        launch_.name = name_.c_str();
+        std::memcpy(launch_.grid, grid.data(), sizeof launch_.grid);
+        std::memcpy(launch_.block, block.data(), sizeof launch_.block);
+        launch_.shared_bytes = shared_bytes;
+        launch_.args = pointers_.data();
+        launch_.arg_bytes = sizes_.data();
+        launch_.arg_count = static_cast<uint32_t>(sizes_.size());
+    }
+    LaunchFromPython(const LaunchFromPython&) = delete;
+
+    const cost::KernelLaunch& launch() const { return launch_; }
+
+  private:
+    std::string name_;
+    std::vector<std::string> storage_;
+    std::vector<void*> pointers_;
+    std::vector<uint32_t> sizes_;
+    cost::KernelLaunch launch_;
+};
+
 py::tuple estimate_kernel(cost::Estimator& self, const std::string& name, std::vector<uint32_t> grid,
                           std::vector<uint32_t> block, const std::vector<py::bytes>& args) {
-    if (grid.size() > 3 || block.size() > 3)
-        throw std::invalid_argument("grid and block have at most three dimensions");
-    grid.resize(3, 1);
-    block.resize(3, 1);
-    std::vector<std::string> storage;
-    for (const py::bytes& arg : args) storage.emplace_back(arg);
-    std::vector<void*> pointers;
-    std::vector<uint32_t> sizes;
-    for (std::string& bytes : storage) {
-        pointers.push_back(bytes.data());
-        sizes.push_back(static_cast<uint32_t>(bytes.size()));
-    }
-    cost::KernelLaunch launch;
-    launch.name = name.c_str();
-    std::memcpy(launch.grid, grid.data(), sizeof launch.grid);
-    std::memcpy(launch.block, block.data(), sizeof launch.block);
-    launch.args = pointers.data();
-    launch.arg_bytes = sizes.data();
-    launch.arg_count = static_cast<uint32_t>(sizes.size());
-    return answer(self.model_for(name.c_str())->estimate(launch));
+    const LaunchFromPython made(name, std::move(grid), std::move(block), 0, args);
+    return answer(self.model_for(name.c_str())->estimate(made.launch()));
+}
+
+// Every call has an estimator of its own: what earlier launches left for later ones must not leak in.
+py::object launch_features(const std::string& name, std::vector<uint32_t> grid, std::vector<uint32_t> block,
+                           uint32_t shared_bytes, const std::vector<py::bytes>& args) {
+    const LaunchFromPython made(name, std::move(grid), std::move(block), shared_bytes, args);
+    cost::Ceilings any{};
+    any.bf16_flops = any.fp8_flops = any.fp4_flops = any.int8_flops = 1e15;
+    any.tf32_flops = any.fp32_flops = any.fp64_flops = 1e14;
+    any.memory_bandwidth = any.pcie_bandwidth = any.nvlink_bandwidth = 1e12;
+    any.l2_bytes = 1 << 25;
+    any.sm_count = 100;
+    any.copy_latency_ns = 1000;
+    cost::Estimator estimator(any);
+    cost::keep_questions(true);
+    const cost::KernelLaunch& launch = made.launch();
+    const cost::Duration duration = estimator.model_for(launch.name)->estimate(launch);
+    const cost::Question question = cost::take_question(duration);
+    cost::keep_questions(false);
+    const std::string text =
+        cost::describe(question, {launch.name, launch.grid, launch.block, launch.shared_bytes});
+    return py::module_::import("json").attr("loads")("{" + text + "}");
 }
 
 py::dict describe_kernel(cost::Estimator& self, const std::string& name) {
@@ -200,6 +239,13 @@ void bind_cost(py::module_& module) {
         .def("kernel", &estimate_kernel, py::arg("name"), py::arg("grid"), py::arg("block"),
              py::arg("args") = std::vector<py::bytes>{})
         .def("describe_kernel", &describe_kernel, py::arg("name"));
+    module.def(
+        "launch_features", &launch_features, py::arg("name"), py::arg("grid"), py::arg("block"),
+        py::arg("shared_bytes") = 0, py::arg("args") = std::vector<py::bytes>{},
+        "What the emulator takes a kernel launch for: a dict of `family`, `features` and `certainty`.\n\n"
+        "`name` may be mangled or as a profiler prints it; `args` holds the bytes of each argument, where "
+        "they are known.\nCertainty: `exact`; `guess`, where arguments are missing or the kernel is unknown; "
+        "`part` of the launch before it.");
 }
 
 }  // namespace revati::python

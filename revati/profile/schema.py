@@ -27,6 +27,7 @@ from typing import Any, Final
 SCHEMA_VERSION: Final = 1
 
 DTYPES: Final = (
+    "unknown",
     "f64",
     "f32",
     "tf32",
@@ -186,6 +187,29 @@ FAMILIES: Final[dict[str, dict[str, Feature]]] = {
         "kernel": Feature("text", "kernel name"),
         **{k: v for k, v in _LAUNCH.items() if k != "kernel"},
     },
+}
+
+
+# A single launch as the emulator prices it when it knows no more than the bytes that it moves. Any family may have such
+# records: a launch of the family `attention` may be a small helper of attention.
+LAUNCH_FORM: Final[dict[str, Feature]] = {
+    "bytes": Feature("int", "bytes read plus bytes written, as the emulator counts them"),
+    **_LAUNCH,
+    "kernel": Feature("text", "kernel name as profilers print it"),
+}
+
+# One grouped GEMM of a mixture of experts, a single launch; its `op` is grouped_gemm.
+GROUPED_GEMM: Final = "grouped_gemm"
+GROUPED_GEMM_FORM: Final[dict[str, Feature]] = {
+    "op": Feature("text", GROUPED_GEMM),
+    "rows": Feature("int", "pairs of token and expert"),
+    "n": Feature("int", "columns of the product"),
+    "k": Feature("int", "inner dimension"),
+    "experts": Feature("int", "experts on this rank"),
+    "rows_padded": Feature("int", "rows after padding to the kernel's blocks; 0: not known"),
+    "a": Feature("dtype", "element type of the activations"),
+    "b": Feature("dtype", "element type of the weights"),
+    **_LAUNCH,
 }
 
 
@@ -395,6 +419,10 @@ def check_features(family: str, features: Mapping[str, Any]) -> None:
     table = FAMILIES.get(family) if isinstance(family, str) else None
     if table is None:
         raise ProfileError(f"unknown family {_short(family)}; one of {', '.join(FAMILIES)}")
+    if family == "moe" and features.get("op") == GROUPED_GEMM:
+        table = GROUPED_GEMM_FORM
+    elif {"bytes", "kernel"} <= features.keys() <= LAUNCH_FORM.keys():
+        table = LAUNCH_FORM
     for name, value in features.items():
         if name not in table:
             raise ProfileError(f"family {family} has no feature {_short(name)}; it has {', '.join(table)}")

@@ -94,8 +94,8 @@ def _activity(event: dict[str, Any]) -> Activity:
         device=int(details.get("device", 0)),
         stream=int(details.get("stream", 0)),
         correlation=int(details.get("correlation", 0)),
-        grid=_shape(details.get("grid")),
-        block=_shape(details.get("block")),
+        grid=shape(details.get("grid")),
+        block=shape(details.get("block")),
         shared_bytes=int(details.get("shared memory", 0)),
         graph_node=int(details.get("graph node id", 0)),
         bytes=int(details.get("bytes", 0)),
@@ -106,6 +106,7 @@ def _ns(microseconds: Any) -> int:
     return round(float(microseconds) * 1000)
 
 
-def _shape(value: Any) -> tuple[int, int, int]:
+def shape(value: Any) -> tuple[int, int, int]:
+    """Three numbers; (1, 1, 1) for anything else."""
     x, y, z = value if isinstance(value, list) and len(value) == 3 else (1, 1, 1)
     return int(x), int(y), int(z)

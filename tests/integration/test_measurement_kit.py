@@ -5,22 +5,26 @@ What these runs measure means nothing; that they run, write what they should and
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from revati.profile import files
+from revati.profile import files, join, launch_log
+from revati.profile.schema import key_of
 
 from .conftest import BIN, run_revati
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts" / "gpu"
+RECORD = (str(BIN / "revati"), "profile", "record")
 
 
 def dry(script: str, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
@@ -62,22 +66,78 @@ def test_collect(tmp_path: Path) -> None:
     assert not (tmp_path / "profile-1.jsonl").exists()
 
 
-def test_record(tmp_path: Path) -> None:
-    """CUPTI cannot work without a GPU; the report must say so, and the command must not suffer."""
-    program = "import glob, time, torch; x = torch.ones(9, device='cuda'); end = time.monotonic() + 200\n"
-    program += f"while not glob.glob('{tmp_path}/[te]*-*-0.*[nt]') and time.monotonic() < end:\n"
-    program += "    x.add_(1); time.sleep(0.1)\n"
-    program += "print('done')"
-    window = ["--skip", "0", "--window", "0.2", "--every", "0.2", "--windows", "1"]
-    done = dry("record", "--out", str(tmp_path), *window, "--", sys.executable, "-c", program)
-    assert done.returncode == 0, done.stderr
-    assert "done" in done.stdout
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["gpu"] == "NVIDIA H200"
-    assert "no kernels were recorded (a virtual GPU has no CUPTI)" in report["missing"]
-    assert list(tmp_path.glob("launches-*.json.xz")) or any(
-        "could not be profiled" in text for text in report["missing"]
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small program, recorded on the virtual GPU. What the emulator counted lies in `counted.json`."""
+    out = tmp_path_factory.mktemp("recorded")
+    program = [sys.executable, str(Path(__file__).parent / "recorded_program.py"), str(out / "counted.json")]
+    done = run_revati(
+        "run", "--gpu", "h200-sxm", "--", *RECORD, "--out", str(out), "--", *program, timeout=600
     )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return out
+
+
+def test_the_launch_log_agrees_with_the_counters(recorded: Path) -> None:
+    """Launch by launch it shows all work that the emulator put on its streams, replays of graphs included."""
+    logged: Counter[tuple[str, str]] = Counter()
+    duration_ns: Counter[tuple[str, str]] = Counter()
+    for item in launch_log.read(recorded):
+        key = (item.description.taken.family, item.description.source)
+        logged[key] += 1
+        duration_ns[key] += item.ns
+    counted = json.loads((recorded / "counted.json").read_text())
+    assert logged == {(family, source): count for family, source, count, _ in counted}
+    assert duration_ns == {(family, source): ns for family, source, _, ns in counted}
+    assert {family for family, _ in logged} >= {"gemm", "elementwise", "copy", "fill", "reduce"}
+
+
+def test_record_has_the_keys_that_the_emulator_prices_by(recorded: Path) -> None:
+    header, records = files.read(recorded / "recorded.jsonl")
+    assert header.source == "revati profile record (virtual GPU)"
+    log = launch_log.read(recorded)
+    by_name_only = {item.description.name for item in log if item.description.taken.certainty != "exact"}
+    keys = {key_of(t.family, t.features) for t in (item.description.taken for item in log)}
+    # Without a launch log, names and geometry alone place few kernels, and never wrongly.
+    for record in records:
+        assert record.key in keys or record.family == "other"
+    report = json.loads((recorded / "report.json").read_text())
+    assert report["kernels"] > 20
+    assert any("--launch-log" in text for text in report["missing"])
+    # With it, every launch has the emulator's own key.
+    done = run_revati("profile", "record", "--rejoin", str(recorded), "--launch-log", str(recorded))
+    assert done.returncode == 0, done.stderr
+    _, records = files.read(recorded / "recorded.jsonl")
+    assert {record.key for record in records} == keys
+    assert sum(record.count for record in records) == len(log)
+    report = json.loads((recorded / "report.json").read_text())
+    assert report["device_ms_by_name_only"] == 0
+    assert (report["device_ms_guessed"] > 0) == bool(by_name_only)
+
+
+def test_a_real_trace_gets_the_same_keys(recorded: Path) -> None:
+    """As a real GPU would show the run: a library's kernels under names of their own, and another beginning."""
+    log = launch_log.read(recorded)
+    real = []
+    for item in launch_log.activities(log):
+        library = item.category == "kernel" and item.name.startswith("cublas")
+        name = "nvjet_tst_64x8_64x16_4x1_v_bz_TNT" if library else item.name
+        real.append(dataclasses.replace(item, name=name, stream=item.stream + 6))
+    joined = join.join(real[4:], join.native_extractor(), log)
+    assert joined.unnamed_ns < 0.3 * (joined.named_ns + joined.guessed_ns)
+    keys = {key_of(t.family, t.features) for t in (item.description.taken for item in log)}
+    found = {
+        record.key
+        for record in joined.records(files.read(recorded / "recorded.jsonl")[0])
+        if record.family != "other"
+    }
+    assert found <= keys
+    products = {
+        (g.features["m"], g.features["n"], g.features["k"])
+        for g in joined.groups.values()
+        if g.family == "gemm"
+    }
+    assert products == {(8, 256, 128), (100, 256, 128), (64, 256, 128), (32, 256, 128)}
 
 
 def test_conformance(tmp_path: Path) -> None:

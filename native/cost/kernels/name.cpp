@@ -9,14 +9,6 @@
 namespace revati::cost::kernels {
 namespace {
 
-std::string demangle(const std::string& name) {
-    if (name.compare(0, 2, "_Z") != 0) return name;
-    int status = 0;
-    const std::unique_ptr<char, void (*)(void*)> text(
-        abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
-    return status == 0 && text != nullptr ? std::string(text.get()) : name;
-}
-
 // Index of the bracket that opens the one at `close`; npos if there is none. ">" of "->" and ">>" as a shift
 // do not occur in names.
 size_t opening(const std::string& text, size_t close) {
@@ -79,6 +71,14 @@ bool identifier(char c) {
 
 }  // namespace
 
+std::string demangled(const std::string& name) {
+    if (name.compare(0, 2, "_Z") != 0) return name;
+    int status = 0;
+    const std::unique_ptr<char, void (*)(void*)> text(
+        abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
+    return status == 0 && text != nullptr ? std::string(text.get()) : name;
+}
+
 std::vector<std::string> split_top_level(const std::string& text) {
     std::vector<std::string> parts;
     int depth = 0;
@@ -99,7 +99,7 @@ std::vector<std::string> split_top_level(const std::string& text) {
 KernelName parse_kernel_name(const std::string& registered) {
     KernelName name;
     name.plain = registered;
-    std::string text = trim(demangle(registered));
+    std::string text = trim(demangled(registered));
     std::string params;
     if (!text.empty() && text.back() == ')') {
         const size_t open = opening(text, text.size() - 1);

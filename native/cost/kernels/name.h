@@ -21,6 +21,9 @@ struct KernelName {
     bool has(const char* text) const { return plain.find(text) != std::string::npos; }
 };
 
+// Readable, as profilers print it; a name that is not mangled stays.
+std::string demangled(const std::string& name);
+
 KernelName parse_kernel_name(const std::string& registered);
 
 // The first scalar type named in demangled template arguments ("c10::BFloat16", "lambda(float)", ...);
