@@ -189,18 +189,21 @@ def read_activities(path: Path) -> tuple[Header, list[trace.Activity]]:
 
 
 def _activities(names: list[str], rows: list[list[Any]]) -> Iterator[trace.Activity]:
-    for category, name, begin, duration, device, stream, correlation, grid, block, *rest in rows:
-        shared, node, size = map(int, rest)
-        numbers = map(int, (begin, duration, device, stream, correlation))
+    for row in rows:
+        category, name, begin, duration, device, stream, correlation, grid, block, shared, node, size = row
         yield trace.Activity(
-            str(category),
-            str(names[name]),
-            *numbers,
-            trace.shape(grid),
-            trace.shape(block),
-            shared,
-            node,
-            size,
+            category=str(category),
+            name=str(names[name]),
+            begin_ns=int(begin),
+            duration_ns=int(duration),
+            device=int(device),
+            stream=int(stream),
+            correlation=int(correlation),
+            grid=trace.shape(grid),
+            block=trace.shape(block),
+            shared_bytes=int(shared),
+            graph_node=int(node),
+            bytes=int(size),
         )
 
 

@@ -14,7 +14,7 @@ import triton.language as tl
 from revati.launcher.session import Stats
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def triton_poi_fused_scale(source, target, size, block: tl.constexpr):  # type: ignore[no-untyped-def]
     """Named as inductor names such a kernel."""
     place = tl.program_id(0) * block + tl.arange(0, block)

@@ -88,22 +88,14 @@ def activities(tmp_path: Path, *names: str) -> tuple[trace.Activity, ...]:
 
 def virtual(*names: str) -> list[Execution]:
     """Launches that were taken for fills of 100 bytes and more; names that begin with `cublas` are library calls."""
-    shape = (4, 1, 1), (128, 1, 1), 16
-    return [
-        Execution(
-            0,
-            1,
-            Description(
-                name,
-                *((None, None, 0) if name.startswith("cublas") else shape),
-                Taken("fill", {"bytes": 100 + index}, "part" if name == "second pass" else "exact"),
-                "roofline",
-            ),
-            0,
-            5,
-        )
-        for index, name in enumerate(names)
-    ]
+    executions = []
+    for index, name in enumerate(names):
+        library = name.startswith("cublas")
+        taken = Taken("fill", {"bytes": 100 + index}, "part" if name == "second pass" else "exact")
+        grid, block = (None, None) if library else ((4, 1, 1), (128, 1, 1))
+        what = Description(name, grid, block, 0 if library else 16, taken, "roofline")
+        executions.append(Execution(0, 1, what, 0, 5))
+    return executions
 
 
 def bytes_of(joined: join.Joined) -> dict[str, set[Value]]:
