@@ -13,6 +13,7 @@ from revati.errors import RevatiError
 COMMANDS = {
     "run": "Run any command with virtual GPUs.",
     "bench": "Serve a model on virtual GPUs and load it with the framework's own benchmark client.",
+    "validate": "Replay measured servings on virtual GPUs and say how far off they are.",
     "gpus": "The GPUs that can be emulated.",
     "models": "Models without weights: real configuration, local tokenizer.",
     "profile": "Measured durations: collect them on a real GPU.",

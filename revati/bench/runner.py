@@ -34,6 +34,7 @@ class Benchmark:
     port: int | None = None
     ready_timeout_s: float = 1800.0
     clock: str = "off"
+    program: Path | None = None  # of the engine; by default the one next to Revati or on PATH
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -46,7 +47,7 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
     if benchmark.tp > benchmark.gpus:
         raise UsageError(f"--tp {benchmark.tp} needs as many GPUs; add --gpus {benchmark.tp}.")
     engine = benchmark.engine
-    program = engine.find(benchmark.environment)
+    program = benchmark.program or engine.find(benchmark.environment)
     folder = models.resolve(benchmark.model)
     name = folder.name if Path(benchmark.model).expanduser().is_dir() else models.get(benchmark.model).name
     with Emulation(benchmark.gpu, benchmark.gpus, benchmark.clock) as emulation:

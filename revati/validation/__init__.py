@@ -1,0 +1,1 @@
+"""`revati validate`: measured servings, replayed on virtual GPUs and compared."""
