@@ -14,6 +14,8 @@ COMMANDS = {
     "run": "Run any command with virtual GPUs.",
     "bench": "Serve a model on virtual GPUs and load it with the framework's own benchmark client.",
     "validate": "Replay measured servings on virtual GPUs and say how far off they are.",
+    "session": "Sessions that several terminals share: list, show, stop.",
+    "top": "Watch a session's virtual time: how fast it runs, and who works.",
     "gpus": "The GPUs that can be emulated.",
     "models": "Models without weights: real configuration, local tokenizer.",
     "profile": "Measured durations: collect them on a real GPU.",

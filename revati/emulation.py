@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,13 +11,18 @@ from typing import IO, Self
 
 from revati import catalogue
 from revati.errors import UsageError
-from revati.launcher import environment
+from revati.launcher import names
 from revati.launcher.clock import CLIENT_VARIABLE, MODES, Clock
+from revati.launcher.group import CommandGroup
+from revati.launcher.names import Claim, Record
 from revati.launcher.process import SupervisedProcess
+from revati.launcher.readiness import Readiness
 from revati.launcher.session import Session
 
 DEFAULT_GPU = "h200-sxm"
 MAX_GPUS = 16
+# How long commands of other terminals may take to read why they were ended.
+_MEMBERS_LEAVE_S = 5.0
 
 
 class Emulation:
@@ -29,7 +35,17 @@ class Emulation:
     Leaving the block ends every command and all that they started, and removes what the session kept in memory.
     """
 
-    def __init__(self, gpu: str = DEFAULT_GPU, gpus: int = 1, clock: str = "off") -> None:
+    def __init__(
+        self,
+        gpu: str = DEFAULT_GPU,
+        gpus: int = 1,
+        clock: str = "off",
+        *,
+        name: str | None = None,
+        command: Sequence[str] = (),
+        ready: Readiness | None = None,
+        clients: int = 1,
+    ) -> None:
         """Describes the GPUs; nothing is made before the block is entered.
 
         Args:
@@ -37,27 +53,44 @@ class Emulation:
             gpus: How many of them, all alike.
             clock: What time is, once `arm_clock` was called: `modelled`, `cpu` or `wall` virtual time; with `off`
                 durations are waited for in real time. See docs/clock.md.
+            name: By which `revati run --session NAME` and `revati top` find it; made up if left out.
+            command: What other terminals are told that runs here.
+            ready: How they find out that it can be used.
+            clients: How many clients must have come before virtual time moves.
 
         Raises:
-            UsageError: An unknown GPU or clock, or an impossible number of GPUs.
+            UsageError: An unknown GPU or clock, an impossible number of GPUs, or no name.
         """
         if not 1 <= gpus <= MAX_GPUS:
             raise UsageError(f"{gpus} GPUs asked for; choose from 1 to {MAX_GPUS}.")
         if clock not in MODES:
             raise UsageError(f"there is no clock '{clock}'; choose from {', '.join(MODES)}.")
+        if name is not None:
+            names.check(name)
         self.gpu = catalogue.get(gpu)
         self.gpus = gpus
         self.clock_mode = clock
+        self._name = name
+        self._command = tuple(command)
+        self._ready = ready
+        self._clients = clients
+        self._claim: Claim | None = None
         self._clock: Clock | None = None
         self._session: Session | None = None
-        self._path_first: list[str] = []
-        self._processes: list[SupervisedProcess] = []
+        self._group: CommandGroup | None = None
 
     def __enter__(self) -> Self:
-        self._session = Session.create(self.gpu.device_conf(self.gpus), catalogue.durations_of(self.gpu))
+        self._claim = names.claim_free(str(os.getpid())) if self._name is None else names.claim(self._name)
+        if self._claim is None:
+            raise UsageError(f"session '{self._name}' runs already; take another name, or join it.")
         try:
+            self._session = Session.create(self.gpu.device_conf(self.gpus), catalogue.durations_of(self.gpu))
             if self.clock_mode != "off":
-                self._clock = Clock(self._session.path, self.clock_mode)
+                self._clock = Clock(self._session.path, self.clock_mode, self._clients)
+            self._group = CommandGroup(
+                self._session, self.gpu.name, self._clock.library if self._clock else None, owner=True
+            )
+            self._publish(self._claim)
         except BaseException:
             self.close()
             raise
@@ -76,6 +109,18 @@ class Emulation:
                 "an Emulation is used as a context manager: with Emulation(...) as emulation: ..."
             )
         return self._session
+
+    @property
+    def name(self) -> str:
+        """By which other terminals find the session; only inside the block."""
+        if self._claim is None:
+            raise RuntimeError("the session has a name inside the block only")
+        return self._claim.name
+
+    @property
+    def clock(self) -> Clock | None:
+        """The virtual clock, if there is one."""
+        return self._clock
 
     def launch(
         self,
@@ -106,26 +151,21 @@ class Emulation:
         Raises:
             RevatiError: It cannot run on virtual GPUs, or there is no such command.
         """
-        base = {**(os.environ if env is None else env), **(variables or {})}
-        if client and self._clock:
-            base[CLIENT_VARIABLE] = "1"
-        if self._path_first:
-            base["PATH"] = os.pathsep.join([*self._path_first, base.get("PATH", os.defpath)])
-        target = environment.inspect(argv, base)
-        process = SupervisedProcess(
+        if self._group is None:
+            raise RuntimeError(
+                "an Emulation is used as a context manager: with Emulation(...) as emulation: ..."
+            )
+        mark = {CLIENT_VARIABLE: "1"} if client and self._clock else {}
+        return self._group.launch(
             argv,
-            environment.compose(
-                target, self.session, self.gpu.name, base, self._clock.library if self._clock else None
-            ),
+            env=env,
+            variables={**(variables or {}), **mark},
             cwd=cwd,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             own_group=own_group,
-            remove=self.session.path,
         )
-        self._processes.append(process)
-        return process
 
     def arm_clock(self) -> None:
         """Makes time virtual for all commands of the block; without a clock nothing happens."""
@@ -134,7 +174,8 @@ class Emulation:
 
     def path_first(self, folder: Path) -> None:
         """Puts a folder first on the PATH of every command that is launched from now on."""
-        self._path_first.insert(0, str(folder))
+        if self._group is not None:
+            self._group.path_first(folder)
 
     def run(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
@@ -142,18 +183,47 @@ class Emulation:
         """Starts a command, waits for it and returns its exit code (128 + signal if one ended it)."""
         return self.launch(argv, env=env, cwd=cwd).wait()
 
+    def _publish(self, claim: Claim) -> None:
+        claim.publish(
+            Record(
+                name=claim.name,
+                path=str(self.session.path),
+                pid=os.getpid(),
+                gpu=self.gpu.name,
+                gpus=self.gpus,
+                clock=self.clock_mode,
+                command=self._command,
+                started=time.time(),
+                ready=str(self._ready) if self._ready else None,
+            )
+        )
+
+    def end_with(self, why: str) -> None:
+        """Says why the block is about to end; commands of other terminals are told. The first word counts.
+
+        Where the clock has ended the group, they are told that instead.
+        """
+        if self._session is not None and not self._session.clock_message() and self._session.ended() is None:
+            self._session.end(why)
+
     def close(self) -> None:
         """Ends every command that still runs and removes the session. Safe to call twice."""
+        self.end_with("its first command ended")
+        if self._clock is not None:
+            self._clock.wind_down()
         try:
-            for process in reversed(self._processes):
-                if process.poll() is None:
-                    process.kill()
+            if self._group is not None:
+                self._group.end()
         finally:
-            self._processes.clear()
+            self._group = None
             if self._clock is not None:
                 self._clock.stop()
                 self._clock = None
             if self._session is not None:
                 self._session.end_processes()
+                self._session.wait_for_members(_MEMBERS_LEAVE_S)
                 self._session.remove()
                 self._session = None
+            if self._claim is not None:
+                self._claim.release()
+                self._claim = None

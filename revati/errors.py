@@ -31,3 +31,9 @@ class ClientError(RevatiError):
     """The framework's benchmark client failed."""
 
     exit_code = 5
+
+
+class ClockError(RevatiError):
+    """The virtual clock does not answer, or has ended its group."""
+
+    exit_code = 87

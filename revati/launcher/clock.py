@@ -1,33 +1,35 @@
-"""The virtual clock of a session: the native process that serves it, and how the launcher steers it."""
+"""The virtual clock of a session: the native process that serves it, and how commands steer it."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from revati.errors import UnsupportedError
+from revati.errors import ClockError, UnsupportedError
+from revati.launcher.session import VARIABLE
 from revati.paths import library_dir
 
 # `off`: durations are waited for in real time.
 MODES = ("off", "modelled", "cpu", "wall")
 CLIENT_VARIABLE = "REVATI_CLOCK_CLIENT"
+# Whoever has it may be killed without ending the group.
+GUEST_VARIABLE = "REVATI_CLOCK_GUEST"
+# What `revati-clockd` exits with when it has ended the group; `revati run` does the same.
+GROUP_ENDED_EXIT_CODE = 87
 _CONTROL_TIMEOUT_S = 60
 
 
-class Clock:
-    """A served clock, from its start to `stop`. Time is real until `arm`."""
+class ClockControl:
+    """A clock that runs in a session of ours or of another Revati."""
 
-    def __init__(self, session: Path, mode: str) -> None:
-        """Starts serving.
-
-        Args:
-            session: The session directory.
-            mode: One of `MODES` but `off`.
+    def __init__(self, session: Path) -> None:
+        """Finds the native parts.
 
         Raises:
-            UnsupportedError: The clock is not installed, or this kernel cannot carry it.
+            UnsupportedError: The clock is not installed.
         """
         self.library = library_dir() / "librevati_clock.so"
         self._daemon = library_dir() / "revati-clockd"
@@ -36,51 +38,110 @@ class Clock:
             raise UnsupportedError(
                 f"the virtual clock is missing from {library_dir()}; install Revati again (make setup)."
             )
-        log = session / "clock.log"
-        with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [self._daemon, "serve", "--session", session, "--mode", mode, "--clients", "1"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-            )
-        assert self._process.stdout is not None
-        if self._process.stdout.readline().strip() != b"ready":
-            self._process.kill()
-            raise UnsupportedError(
-                f"the virtual clock does not start: {log.read_text(errors='replace').strip()}; use --clock off."
-            )
 
     def arm(self) -> None:
-        """Makes time virtual. It stands still until a client has come, and while none is there."""
+        """Makes time virtual. It stands still until the clients have come, and while none is there."""
         self._control("arm")
+
+    def hold(self) -> None:
+        """Lets time stand still."""
+        self._control("hold")
+
+    def release(self) -> None:
+        """Lets time move again after `hold`."""
+        self._control("release")
+
+    def wind_down(self) -> None:
+        """The group is about to be ended: time moves without clients, no death is an accident. Fails silently."""
+        self._run("wind-down")
 
     def status(self) -> dict[str, Any]:
         """Virtual time, releases and who runs."""
         answer: dict[str, Any] = json.loads(self._control("status"))
         return answer
 
-    def stop(self) -> None:
-        """Ends the clock and whatever is left of the group. Safe to call twice."""
-        if self._process.poll() is None:
-            subprocess.run(
-                [self._daemon, "stop", "--session", self._session], capture_output=True, check=False
-            )
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def threads(self) -> list[dict[str, Any]]:
+        """One entry per thread: `pid`, `tid`, `state`, `waits_for`, `waits` (how often), `client`."""
+        return [json.loads(line) for line in self._control("threads").splitlines()]
+
+    def explain(self) -> str:
+        """Who waits for what, for people."""
+        return self._control("explain")
 
     def _control(self, command: str) -> str:
-        result = subprocess.run(
+        done = self._run(command)
+        if done.returncode != 0:
+            raise ClockError(f"the virtual clock cannot {command}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _run(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [self._daemon, command, "--session", self._session],
             capture_output=True,
             text=True,
             timeout=_CONTROL_TIMEOUT_S,
             check=False,
         )
-        if result.returncode != 0:
-            raise UnsupportedError(f"the virtual clock refused to {command}: {result.stderr.strip()}")
-        return result.stdout
+
+
+class Clock(ClockControl):
+    """A served clock, from its start to `stop`. Time is real until `arm`."""
+
+    def __init__(self, session: Path, mode: str, clients: int = 1) -> None:
+        """Starts serving.
+
+        Args:
+            session: The session directory.
+            mode: One of `MODES` but `off`.
+            clients: How many must have come before time moves.
+
+        Raises:
+            UnsupportedError: The clock is not installed, or this kernel cannot carry it.
+        """
+        super().__init__(session)
+        log = session / "clock.log"
+        command = [
+            str(self._daemon),
+            "serve",
+            "--session",
+            str(session),
+            "--mode",
+            mode,
+            "--clients",
+            str(clients),
+        ]
+        # Our end of its standard input closes when we end, however that comes.
+        command += ["--with-stdin"]
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+                env={**os.environ, VARIABLE: str(session)},
+            )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline().strip() != b"ready":
+            self._process.kill()
+            self._process.wait()
+            raise UnsupportedError(
+                f"the virtual clock does not start: {log.read_text(errors='replace').strip()}; use --clock off."
+            )
+
+    def is_running(self) -> bool:
+        """False once it has ended the group, or was killed itself."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ends the clock and whatever is left of the group. Safe to call twice."""
+        if self._process.poll() is None:
+            self._run("stop")
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -18,6 +18,7 @@ from typing import IO
 from revati.launcher import supervisor
 
 _SUPERVISOR_MARGIN_S = 5.0
+_DEADLY = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
 class SupervisedProcess:
@@ -169,12 +170,32 @@ def block_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, supervisor.FORWARDED | {signal.SIGCHLD})
 
 
-def wait_forwarding(process: SupervisedProcess, own_group: bool) -> int:
-    """Waits for the command and forwards every signal that this process gets. Returns the exit code."""
+def wait_forwarding(
+    process: SupervisedProcess,
+    own_group: bool,
+    *,
+    on_deadly: Callable[[int], None] = lambda _number: None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> int:
+    """Waits for the command and forwards every signal that this process gets.
+
+    Args:
+        process: The command.
+        own_group: As for its start.
+        on_deadly: Called with a signal that is meant to end the command, before the command gets it from us.
+        is_over: Asked now and then; once it is true the command is ended.
+
+    Returns:
+        The exit code.
+    """
     while (code := process.poll()) is None:
         information = signal.sigtimedwait(supervisor.FORWARDED | {signal.SIGCHLD}, 0.2)
         if information is None or information.si_signo == signal.SIGCHLD:
+            if is_over():
+                return process.kill()
             continue
+        if information.si_signo in _DEADLY:
+            on_deadly(information.si_signo)
         if own_group or information.si_code != supervisor.SI_KERNEL:
             process.send_signal(information.si_signo)
     return code

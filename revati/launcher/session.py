@@ -1,17 +1,21 @@
 """The session directory: what the launcher tells the native libraries, and what they tell it back.
 
 Files (written by): `device.conf` and `durations` (us), `ledger` (native), `stats.<pid>` counters, `log.<pid>` warnings,
-`fatal.<pid>` the text of a fail-closed stop. The layout of the counters is `StatsPage` in native/device/stats.h.
+`fatal.<pid>` the text of a fail-closed stop; `clock` the page of the virtual clock, `clock.log` what its coordinator says,
+`fatal.clock` why it ended the group (all three native); `members` a lock that commands of other terminals share, and
+`ended` why the session did (both us). The layout of the counters is `StatsPage` in native/device/stats.h.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import struct
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -57,6 +61,10 @@ _CELL = struct.Struct("<QQ")
 _MAX_FAMILIES, _MAX_SOURCES = 32, 8
 _SHARED_MEMORY = Path("/dev/shm")
 _PREFIX = "revati-"
+_CLOCK_FATAL = "fatal.clock"
+_MEMBERS = "members"
+_ENDED = "ended"
+_POLL_S = 0.05
 _PAGE_BYTES = _HEADER.size + _MAX_FAMILIES * _MAX_SOURCES * _CELL.size
 
 
@@ -153,6 +161,7 @@ class Session:
         remove_abandoned(parent)
         path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
         (path / "device.conf").write_text(device_conf)
+        (path / _MEMBERS).touch(0o600)
         if durations is not None:
             (path / "durations").symlink_to(durations.resolve())
         return cls(path)
@@ -184,14 +193,63 @@ class Session:
 
     def fatal_messages(self) -> list[str]:
         """Texts of fail-closed stops, each once."""
-        return list(dict.fromkeys(line for _, line in self._lines("fatal")))
+        return list(dict.fromkeys(line for name, line in self._lines("fatal") if name != _CLOCK_FATAL))
+
+    def clock_message(self) -> list[str]:
+        """Why the virtual clock ended the group, and a line for each thread and what it waited for; else nothing."""
+        try:
+            return (self.path / _CLOCK_FATAL).read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+
+    def clock_warnings(self) -> list[str]:
+        """What the clock's coordinator has said."""
+        try:
+            return (self.path / "clock.log").read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+
+    def enter(self) -> int:
+        """Keeps the directory in place for a command of another terminal. Returns a descriptor to close at its end.
+
+        Raises:
+            FileNotFoundError: The session has ended.
+        """
+        descriptor = os.open(self.path / _MEMBERS, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        return descriptor
+
+    def end(self, why: str) -> None:
+        """Tells commands of other terminals why they are ended."""
+        with contextlib.suppress(OSError):
+            (self.path / _ENDED).write_text(why)
+
+    def ended(self) -> str | None:
+        """Why the session ended; None while it lives."""
+        if not self.path.is_dir():
+            return "its first command was killed"
+        try:
+            return (self.path / _ENDED).read_text()
+        except OSError:
+            return None
+
+    def wait_for_members(self, timeout_s: float) -> None:
+        """Returns when no command of another terminal is left, or after `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        with contextlib.suppress(OSError), (self.path / _MEMBERS).open() as members:
+            while time.monotonic() < deadline:
+                try:
+                    fcntl.flock(members, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                except BlockingIOError:
+                    time.sleep(_POLL_S)
 
     def save(self, folder: Path) -> None:
         """Copies logs and fatal messages to `folder/session`, for whoever looks into a failure."""
         target = folder / "session"
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        for pattern in ("device.conf", "log.*", "fatal.*", "stats.*"):
+        for pattern in ("device.conf", "log.*", "fatal.*", "stats.*", "clock.log"):
             for path in self.path.glob(pattern):
                 shutil.copy2(path, target / path.name)
 

@@ -187,7 +187,7 @@ int serve(const Arguments& arguments) {
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : exit_code_group_ended;
     if (!WIFEXITED(status)) {
         end_group(page, arguments.session, "the clock's coordinator was killed or crashed");
-    } else if (has_members(page)) {
+    } else if (code == 0 && has_members(page)) {  // otherwise it has said why, and they are about to be gone
         end_group(page, arguments.session, "the clock was stopped while programs still ran");
     }
     unlink(page_path(arguments.session).c_str());
