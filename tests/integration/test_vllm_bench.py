@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -54,6 +59,48 @@ def test_default_mode(tmp_path: Path) -> None:
     assert "enforce_eager=False" in log
     assert re.search(r"Graph capturing finished", log)
     assert "time to first token" in done.stdout
+
+
+@contextmanager
+def busy_host() -> Iterator[None]:
+    """One CPU for everything that is started, and two others who want it, too."""
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cpus)})
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+        os.sched_setaffinity(0, cpus)
+
+
+def test_same_answer_whatever_the_host_does(tmp_path: Path) -> None:
+    """In modelled time two servers give the same result to the last bit, on a free host and on a busy one."""
+    results = []
+    for name, host in (("free", nullcontext()), ("busy", busy_host())):
+        with host:
+            done = run_revati(
+                *("bench", "--model", "llama-3.1-8b", "--clock", "modelled", "--request-rate", "8"),
+                *(
+                    "--num-prompts",
+                    "12",
+                    "--input-len",
+                    "256",
+                    "--output-len",
+                    "32",
+                    "--out",
+                    str(tmp_path / name),
+                ),
+            )
+        assert done.returncode == 0, done.stderr
+        results.append(json.loads((tmp_path / name / "result.json").read_text()))
+    for result in results:
+        assert result["completed"] == 12
+        for key in [key for key in result if key.endswith("wall_seconds")]:
+            del result[key]
+    assert results[0] == results[1]
 
 
 def test_model_too_large_for_the_gpu(tmp_path: Path) -> None:
