@@ -56,6 +56,8 @@ def from_records(gpu: Gpu, records: Iterable[Record]) -> tuple[list[Points], Cou
 
 def _inputs(family: str, features: Mapping[str, Any]) -> tuple[Kind, dict[str, float]] | None:
     """The raw inputs that `native/cost` would ask with, or None if it asks nothing of the kind."""
+    if "kernel" in features:
+        return None  # known by its launch alone
     if family == "gemm":
         return Kind.GEMM, {
             "m": features["m"],

@@ -430,7 +430,7 @@ def check_features(family: str, features: Mapping[str, Any]) -> None:
     missing = [name for name, feature in table.items() if feature.required and name not in features]
     if missing:
         raise ProfileError(f"family {family} needs the features {', '.join(missing)}")
-    if family == "attention" and len(features["q_lengths"]) != len(features["kv_lengths"]):
+    if "q_lengths" in table and len(features["q_lengths"]) != len(features["kv_lengths"]):
         raise ProfileError("q_lengths and kv_lengths differ in length")
 
 

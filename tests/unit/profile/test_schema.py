@@ -56,6 +56,16 @@ def test_round_trip(tmp_path: Path, suffix: str) -> None:
     assert path.read_bytes() == first
 
 
+@pytest.mark.parametrize("family", ["attention", "norm", "gemm"])
+def test_any_family_may_be_known_by_its_launch_alone(tmp_path: Path, family: str) -> None:
+    """vLLM launches small helpers of attention that have no lengths."""
+    launch: dict[str, Value] = {"bytes": 4096, "kernel": "helper", "grid": (8, 1, 1), "block": (128, 1, 1)}
+    records = [HEADER.record(family, launch, 1500.0, 0.0, 3)]
+    path = tmp_path / "profile.jsonl"
+    files.write(path, HEADER, records)
+    assert files.read(path) == (HEADER, records)
+
+
 def test_a_line_leaves_out_what_the_header_says(tmp_path: Path) -> None:
     path = tmp_path / "profile.jsonl"
     files.write(path, HEADER, sample())
