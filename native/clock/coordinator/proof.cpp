@@ -1,13 +1,64 @@
 #include "proof.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string>
+#include <string_view>
+#include <thread>
 
 namespace revati::clock {
+namespace {
+
+constexpr char running_thread_wchan[] = "0";
+
+// What /proc says of where a thread sleeps; empty if it says nothing.
+std::string_view read_wchan(int file, char (&text)[64]) {
+    const ssize_t bytes = file < 0 ? -1 : pread(file, text, sizeof text, 0);
+    return {text, bytes > 0 ? static_cast<size_t>(bytes) : 0};
+}
+
+// Kernels without symbols, and some sandboxes, call every thread running. Asked once, of a thread that surely
+// sleeps.
+bool does_wchan_tell() {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return false;
+    std::atomic<int32_t> tid{0};
+    std::thread sleeper([&] {
+        tid.store(static_cast<int32_t>(syscall(SYS_gettid)));
+        char byte;
+        while (read(ends[0], &byte, 1) < 0 && errno == EINTR) {
+        }
+    });
+    while (tid.load() == 0) sched_yield();
+    const std::string path = "/proc/self/task/" + std::to_string(tid.load()) + "/wchan";
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    bool tells = false;
+    for (int look = 0; look < 200 && file >= 0 && !tells; ++look) {
+        usleep(1'000);
+        char text[64];
+        const std::string_view wchan = read_wchan(file, text);
+        if (wchan.empty()) break;
+        tells = wchan != running_thread_wchan;
+    }
+    if (file >= 0) close(file);
+    close(ends[1]);
+    sleeper.join();
+    close(ends[0]);
+    return tells;
+}
+
+}  // namespace
+
+Proof::Proof(Page& page) : page_(page), wchan_tells_(does_wchan_tell()) {
+    files_.fill({-1, -1, 0, 0});
+}
 
 // A thread that sleeps on its own slot is woken by nobody but us. All others are woken by acts, and whoever
 // acts says so first; so a thread found asleep stays asleep until the counter that covers it moves. Threads
@@ -60,17 +111,13 @@ Proof::Look Proof::look_at(uint32_t index) {
     const int32_t pid = slot.pid.load();
     const int32_t tid = slot.tid.load();
     if (tid == 0) return pid == 0 ? Look::busy : Look::asleep;
-    StatFile& file = files_[index];
-    if (file.fd >= 0 && (file.pid != pid || file.tid != tid)) forget(index);
-    if (file.fd < 0) {
-        char path[64];
-        snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, tid);
-        file = {open(path, O_RDONLY | O_CLOEXEC), pid, tid};
-        if (file.fd < 0) return errno == ENOENT || errno == ESRCH ? Look::gone : Look::busy;
-    }
+    ThreadFiles& files = files_[index];
+    if (files.stat >= 0 && (files.pid != pid || files.tid != tid)) forget(index);
+    if (files.stat < 0 && !open_files(index, pid, tid))
+        return errno == ENOENT || errno == ESRCH ? Look::gone : Look::busy;
     char text[512];
     page_.counters.stat_reads.fetch_add(1, std::memory_order_relaxed);
-    const ssize_t bytes = pread(file.fd, text, sizeof text - 1, 0);
+    const ssize_t bytes = pread(files.stat, text, sizeof text - 1, 0);
     if (bytes <= 0) {
         const bool gone = bytes == 0 || errno == ESRCH;
         forget(index);
@@ -82,6 +129,7 @@ Proof::Look Proof::look_at(uint32_t index) {
     const char state = after_name != nullptr && after_name[1] == ' ' ? after_name[2] : 'R';
     switch (state) {
         case 'S':
+            return still_on_its_way(index) ? Look::busy : Look::asleep;
         case 'T':
         case 't':
         case 'I':
@@ -95,9 +143,31 @@ Proof::Look Proof::look_at(uint32_t index) {
     }
 }
 
+bool Proof::open_files(uint32_t index, int32_t pid, int32_t tid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, tid);
+    const int stat = open(path, O_RDONLY | O_CLOEXEC);
+    if (stat < 0) return false;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/wchan", pid, tid);
+    files_[index] = {stat, wchan_tells_ ? open(path, O_RDONLY | O_CLOEXEC) : -1, pid, tid};
+    return true;
+}
+
+// A wait for several words (futex_waitv) calls itself asleep before it compares them; preempted in between,
+// it looks asleep although it will find that its word has changed. Only such a thread has not left the run
+// queue, and has no place in the kernel where it sleeps.
+bool Proof::still_on_its_way(uint32_t index) {
+    const ThreadFiles& files = files_[index];
+    if (page_.slots[index].wait.load() != Wait::unlimited || files.wchan < 0) return false;
+    char text[64];
+    return read_wchan(files.wchan, text) == running_thread_wchan;
+}
+
 void Proof::forget(uint32_t index) {
-    if (files_[index].fd >= 0) close(files_[index].fd);
-    files_[index].fd = -1;
+    ThreadFiles& files = files_[index];
+    if (files.stat >= 0) close(files.stat);
+    if (files.wchan >= 0) close(files.wchan);
+    files = {-1, -1, 0, 0};
     proven_[index] = {};
 }
 

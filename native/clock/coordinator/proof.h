@@ -12,7 +12,7 @@ class Proof {
   public:
     enum class Look { asleep, busy, gone };
 
-    explicit Proof(Page& page) : page_(page) { files_.fill({-1, 0, 0}); }
+    explicit Proof(Page& page);
 
     // True: no thread can run before the coordinator or the outside world does something. Nobody may be
     // counted as running.
@@ -22,8 +22,9 @@ class Proof {
     void forget(uint32_t index);
 
   private:
-    struct StatFile {
-        int fd;
+    struct ThreadFiles {
+        int stat;
+        int wchan;
         int32_t pid;
         int32_t tid;
     };
@@ -33,11 +34,14 @@ class Proof {
         uint32_t wakes = 0;
     };
 
+    bool open_files(uint32_t index, int32_t pid, int32_t tid);
+    bool still_on_its_way(uint32_t index);
     bool is_covered(uint32_t index, State state, const Proven& now, bool signals_sent) const;
 
     Page& page_;
     uint64_t signals_ = 0;  // at the last success
-    std::array<StatFile, max_slots> files_;
+    bool wchan_tells_ = false;
+    std::array<ThreadFiles, max_slots> files_;
     std::array<Proven, max_slots> proven_;
 };
 
