@@ -45,6 +45,7 @@ class Emulation:
         command: Sequence[str] = (),
         ready: Readiness | None = None,
         clients: int = 1,
+        trace: bool = False,
     ) -> None:
         """Describes the GPUs; nothing is made before the block is entered.
 
@@ -57,6 +58,7 @@ class Emulation:
             command: What other terminals are told that runs here.
             ready: How they find out that it can be used.
             clients: How many clients must have come before virtual time moves.
+            trace: Whether every launch is recorded, for `revati.tracing`.
 
         Raises:
             UsageError: An unknown GPU or clock, an impossible number of GPUs, or no name.
@@ -74,6 +76,7 @@ class Emulation:
         self._command = tuple(command)
         self._ready = ready
         self._clients = clients
+        self._trace = trace
         self._claim: Claim | None = None
         self._clock: Clock | None = None
         self._session: Session | None = None
@@ -85,6 +88,8 @@ class Emulation:
             raise UsageError(f"session '{self._name}' runs already; take another name, or join it.")
         try:
             self._session = Session.create(self.gpu.device_conf(self.gpus), catalogue.durations_of(self.gpu))
+            if self._trace:
+                self._session.trace()
             if self.clock_mode != "off":
                 self._clock = Clock(self._session.path, self.clock_mode, self._clients)
             self._group = CommandGroup(

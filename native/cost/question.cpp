@@ -142,6 +142,45 @@ struct Writer {
     }
 };
 
+int64_t types_of(DType a, DType b, DType d = DType::unknown) {
+    return static_cast<int64_t>(a) | static_cast<int64_t>(b) << 8 | static_cast<int64_t>(d) << 16;
+}
+
+struct Summary {
+    Shape operator()(const std::monostate&) const { return {}; }
+    Shape operator()(const GemmFeatures& f) const {
+        return {ShapeKind::gemm, {f.m, f.n, f.k, f.batch, types_of(f.a, f.b, f.d)}};
+    }
+    Shape operator()(const AttentionFeatures& f) const {
+        int64_t single = 0, tokens = 0, keys = 0;
+        for (const int32_t q : f.q_lengths) {
+            single += q == 1;
+            tokens += q;
+        }
+        for (const int32_t kv : f.kv_lengths) keys += kv;
+        const auto sequences = static_cast<int64_t>(f.q_lengths.size());
+        return {
+            ShapeKind::attention,
+            {single, sequences - single, tokens, keys, static_cast<int64_t>(f.q_heads) << 32 | f.head_dim}};
+    }
+    Shape operator()(const MoeFeatures& f) const {
+        return {ShapeKind::moe, {f.rows, f.n, f.k, f.experts, types_of(f.activation, f.weight)}};
+    }
+    Shape operator()(const CopyFeatures& f) const {
+        return {ShapeKind::copy, {static_cast<int64_t>(f.kind), static_cast<int64_t>(f.bytes), f.pinned}};
+    }
+    Shape operator()(const FillQuestion& f) const {
+        return {ShapeKind::bytes, {static_cast<int64_t>(f.bytes)}};
+    }
+    Shape operator()(const CollectiveFeatures& f) const {
+        return {ShapeKind::collective,
+                {static_cast<int64_t>(f.kind), f.ranks, static_cast<int64_t>(f.bytes), f.custom}};
+    }
+    Shape operator()(const BytesQuestion& f) const {
+        return {ShapeKind::bytes, {static_cast<int64_t>(f.bytes)}};
+    }
+};
+
 const char* certainty_of(const Question& question) {
     if (std::holds_alternative<std::monostate>(question.features)) return "part";
     const auto* const bytes = std::get_if<BytesQuestion>(&question.features);
@@ -180,6 +219,10 @@ std::string describe(const Question& question, const Launched& launched) {
     out.text("certainty", certainty_of(question));
     const std::string whole = out.whole();
     return whole.substr(1, whole.size() - 2);
+}
+
+Shape shape_of(const Question& question) {
+    return std::visit(Summary{}, question.features);
 }
 
 }  // namespace revati::cost

@@ -1,8 +1,8 @@
 // The question behind a duration: what a launch was taken for, and the features that it was priced by.
 //
 // Training and emulation must see the same keys. Features are therefore noted where the sources are asked,
-// and nowhere computed a second time: the launch log and `revati._native.launch_features` both read them
-// here.
+// and nowhere computed a second time: the launch log, the trace and `revati._native.launch_features` all read
+// them here.
 #pragma once
 
 #include <atomic>
@@ -59,5 +59,21 @@ struct Launched {
 // "certainty"). Certainty: "exact"; "guess", where arguments are missing or the kernel is unknown; "part" of
 // the launch before it.
 REVATI_API std::string describe(const Question& question, const Launched& launched);
+
+enum class ShapeKind : uint8_t { none, gemm, attention, moe, bytes, copy, collective };
+
+// A question in a few numbers. The meaning of `values`, by kind:
+//   gemm        m, n, k, batch, types (DType a | b << 8 | d << 16)
+//   attention   sequences with one query token, other sequences, query tokens, keys seen,
+//               q heads << 32 | head_dim
+//   moe         rows, n, k, experts, types (activation | weight << 8)
+//   bytes       bytes
+//   copy        CopyKind, bytes, pinned
+//   collective  CollectiveKind, ranks, bytes, custom
+struct Shape {
+    ShapeKind kind = ShapeKind::none;
+    int64_t values[5] = {};
+};
+REVATI_API Shape shape_of(const Question& question);
 
 }  // namespace revati::cost

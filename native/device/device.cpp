@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "device/launch_log.h"
 #include "device/ledger.h"
 #include "device/log.h"
 #include "device/memory.h"
+#include "device/recording.h"
 #include "device/session.h"
 
 namespace revati::device {
@@ -162,7 +162,7 @@ void reset_device(int device) {
 
 cost::Estimator& estimator() {
     static auto* const instance = [] {
-        launch_log_on();
+        recording();
         auto* const made = new cost::Estimator(ceilings_of(gpu()));
         // The launcher puts the GPU's trained models here, if it has any.
         const std::string models = std::string(session_directory()) + "/durations";

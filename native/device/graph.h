@@ -30,7 +30,7 @@ struct GraphNode {
     // kernel and library
     const char* label = nullptr;
     cost::Duration duration;
-    uint32_t description = 0;  // in the launch log
+    uint32_t description = 0;  // see recording.h
     bool dynamic = false;      // ask the model again at each replay
     // copy and fill
     void* destination = nullptr;

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "device/device.h"
-#include "device/launch_log.h"
 #include "device/memory.h"
+#include "device/recording.h"
 #include "device/stats.h"
 #include "device/stream_internal.h"
 #include "device/time.h"
@@ -25,7 +25,9 @@ class GraphExec {
     int64_t static_ns =
         0;  // chain: sum over static nodes and gaps; otherwise the critical path if nothing is dynamic
     std::vector<std::pair<cost::Duration, uint64_t>>
-        totals;  // static durations by family and source, with counts
+        totals;                          // static durations by family and source, with counts
+    std::vector<uint32_t> descriptions;  // of `order`
+    uint32_t recorded_as = 0;
     int device = 0;
     size_t charged_bytes = 0;
 };
@@ -120,12 +122,15 @@ int64_t critical_path_ns(const GraphExec& exec, const std::vector<int64_t>& dura
 void summarise(GraphExec* exec) {
     exec->active.clear();
     exec->totals.clear();
+    exec->descriptions.clear();
+    exec->recorded_as = 0;
     exec->has_dynamic = false;
     std::map<std::pair<int, int>, std::pair<cost::Duration, uint64_t>> totals;
     std::vector<int64_t> durations;
     for (size_t index = 0; index < exec->order.size(); ++index) {
         const GraphNode& node = *exec->order[index];
         if (is_active(node)) exec->active.push_back(static_cast<int>(index));
+        exec->descriptions.push_back(node.description);
         exec->has_dynamic = exec->has_dynamic || node.dynamic;
         durations.push_back(node.dynamic ? 0 : node.duration.ns);
         const bool counted = node.kind != NodeKind::empty && node.kind != NodeKind::host && !node.dynamic &&
@@ -163,7 +168,7 @@ void count_totals(const GraphExec& exec) {
 struct Replay {
     Stream* stream = nullptr;
     std::vector<std::pair<int, int64_t>> dynamic;  // index of the node, duration
-    std::vector<uint32_t> descriptions;            // of the same nodes, if work is logged
+    std::vector<ChangedNode> changed;              // the same nodes, if work is recorded
     std::vector<const GraphNode*> at_end;  // host functions and event records, which need the replay's times
 };
 
@@ -178,8 +183,10 @@ void replay_node(const GraphExec& exec, int index, Replay* replay) {
                     price(*node.kernel, node.config, node.args.empty() ? nullptr : node.args.data());
                 count_duration(duration);
                 replay->dynamic.emplace_back(index, duration.ns);
-                if (launch_log_on())
-                    replay->descriptions.push_back(describe_kernel(*node.kernel, node.config, duration));
+                if (recording()) {
+                    replay->changed.push_back(
+                        {static_cast<uint32_t>(index), describe_kernel(*node.kernel, node.config, duration)});
+                }
             }
             break;
         case NodeKind::copy:
@@ -210,21 +217,6 @@ int64_t replay_ns(const GraphExec& exec, const Replay& replay) {
     for (const GraphNode* const node : exec.order) durations.push_back(node->duration.ns);
     for (const auto& [index, ns] : replay.dynamic) durations[index] = ns;
     return critical_path_ns(exec, durations);
-}
-
-void log_replay(const GraphExec& exec, const Replay& replay) {
-    const uint64_t number = next_replay();
-    size_t dynamic = 0;
-    for (size_t index = 0; index < exec.order.size(); ++index) {
-        const GraphNode& node = *exec.order[index];
-        if (node.dynamic) {
-            // Active nodes are visited in the graph's order.
-            log_work(replay.stream, replay.descriptions[dynamic], replay.dynamic[dynamic].second, number);
-            ++dynamic;
-        } else {
-            log_work(replay.stream, node.description, node.duration.ns, number);
-        }
-    }
 }
 
 // A graph inside a capture becomes a part of the captured graph.
@@ -287,7 +279,7 @@ Status launch_graph(GraphExec* exec, Stream* stream) {
     static thread_local Replay replay;
     replay.stream = stream;
     replay.dynamic.clear();
-    replay.descriptions.clear();
+    replay.changed.clear();
     replay.at_end.clear();
     for (const int index : exec->active) replay_node(*exec, index, &replay);
     WorkTime work;
@@ -303,7 +295,10 @@ Status launch_graph(GraphExec* exec, Stream* stream) {
         }
     }
     count_totals(*exec);
-    if (launch_log_on()) log_replay(*exec, replay);
+    if (recording()) {
+        record_replay(stream, &exec->recorded_as, exec->descriptions, replay.changed,
+                      {end_ns - work.duration_ns, end_ns});
+    }
     return Status::ok;
 }
 

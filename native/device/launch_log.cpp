@@ -7,12 +7,12 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
-#include <unordered_map>
+#include <vector>
 
 #include "cost/model.h"
-#include "cost/question.h"
 #include "device/device.h"
 #include "device/log.h"
+#include "device/recording.h"
 #include "device/session.h"
 
 namespace revati::device {
@@ -22,7 +22,7 @@ struct Log {
     std::string folder;
     std::mutex mutex;
     int fd = -1;
-    std::unordered_map<std::string, uint32_t> known;  // description -> number, from 1
+    std::vector<bool> described;  // by number
     std::atomic<uint64_t> replays{0};
 
     void open_file();
@@ -31,7 +31,7 @@ struct Log {
 
 Log* current = nullptr;
 
-// The child gets a file and numbers of its own. What the parent's other threads held stays as it is.
+// The child gets a file of its own. What the parent's other threads held stays as it is.
 void start_again_after_fork() {
     auto* const fresh = new Log;
     fresh->folder = current->folder;
@@ -43,7 +43,6 @@ bool start() {
     if (folder == nullptr || *folder == '\0' || !in_session()) return false;
     current = new Log;
     current->folder = folder;
-    cost::keep_questions(true);
     on_fork_in_child(start_again_after_fork);
     return true;
 }
@@ -65,18 +64,6 @@ void Log::write_line(const std::string& line) {
         fail_closed("revati: the launch log in %s cannot be written: is the disk full?", folder.c_str());
 }
 
-uint32_t number_of(const cost::Launched& launched, const cost::Duration& duration) {
-    Log& target = *current;
-    std::string text = cost::describe(cost::take_question(duration), launched);
-    text += std::string(", \"source\": \"") + cost::name_of(duration.source) + "\"";
-    text += ", \"ns\": " + std::to_string(duration.ns);
-    const std::lock_guard<std::mutex> lock(target.mutex);
-    const auto [entry, is_new] =
-        target.known.emplace(std::move(text), static_cast<uint32_t>(target.known.size()) + 1);
-    if (is_new) target.write_line("{\"id\": " + std::to_string(entry->second) + ", " + entry->first + "}\n");
-    return entry->second;
-}
-
 }  // namespace
 
 bool launch_log_on() {
@@ -84,29 +71,29 @@ bool launch_log_on() {
     return on;
 }
 
-uint32_t describe_kernel(const Kernel& kernel, const LaunchConfig& config, const cost::Duration& duration) {
-    if (!launch_log_on()) return 0;
-    const uint32_t grid[] = {config.grid.x, config.grid.y, config.grid.z};
-    const uint32_t block[] = {config.block.x, config.block.y, config.block.z};
-    return number_of({kernel.name.c_str(), grid, block, config.shared_bytes}, duration);
+std::string launch_log_text(const cost::Question& question, const cost::Launched& launched) {
+    return cost::describe(question, launched) + ", \"source\": \"" + cost::name_of(question.answer.source) +
+           "\", \"ns\": " + std::to_string(question.answer.ns);
 }
 
-uint32_t describe_call(const char* label, const cost::Duration& duration) {
-    if (!launch_log_on()) return 0;
-    return number_of({label, nullptr, nullptr, 0}, duration);
-}
-
-void log_work(const Stream* stream, uint32_t description, int64_t ns, uint64_t replay) {
-    if (description == 0) return;
+void log_work(const Stream* stream, uint32_t number, uint64_t replay) {
+    if (number == 0) return;
+    const Description& known = *description(number);
+    const std::string id = std::to_string(number);
     const std::string line = "[" + std::to_string(stream->device()) + ", " + std::to_string(stream->id()) +
-                             ", " + std::to_string(description) + ", " + std::to_string(replay) + ", " +
-                             std::to_string(ns) + "]\n";
+                             ", " + id + ", " + std::to_string(replay) + ", " +
+                             std::to_string(known.duration.ns) + "]\n";
     const std::lock_guard<std::mutex> lock(current->mutex);
+    if (current->described.size() <= number) current->described.resize(number + 1);
+    if (!current->described[number]) {
+        current->described[number] = true;
+        current->write_line("{\"id\": " + id + ", " + known.text + "}\n");
+    }
     current->write_line(line);
 }
 
 uint64_t next_replay() {
-    return launch_log_on() ? current->replays.fetch_add(1) + 1 : 0;
+    return current->replays.fetch_add(1) + 1;
 }
 
 }  // namespace revati::device

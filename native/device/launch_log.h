@@ -8,21 +8,21 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
-#include "cost/features.h"
+#include "cost/question.h"
 #include "device/stream.h"
 
 namespace revati::device {
 
-// True if the process logs. Cheap. The first call begins it, before the estimator is asked anything.
+// True if the process logs. Cheap.
 bool launch_log_on();
 
-// Number of the description of the work that was just priced on this thread; 0 if nothing is logged. Call it
-// right after the estimator was asked.
-uint32_t describe_kernel(const Kernel& kernel, const LaunchConfig& config, const cost::Duration& duration);
-uint32_t describe_call(const char* label, const cost::Duration& duration);
+// What the log says about a launch, its id aside.
+std::string launch_log_text(const cost::Question& question, const cost::Launched& launched);
 
-void log_work(const Stream* stream, uint32_t description, int64_t ns, uint64_t replay = 0);
+// `number` is a description's (recording.h); 0 is ignored.
+void log_work(const Stream* stream, uint32_t number, uint64_t replay);
 uint64_t next_replay();
 
 }  // namespace revati::device

@@ -3,9 +3,9 @@
 #include <cstring>
 
 #include "device/device.h"
-#include "device/launch_log.h"
 #include "device/ledger.h"
 #include "device/memory.h"
+#include "device/recording.h"
 #include "device/stats.h"
 #include "device/stream_internal.h"
 #include "device/time.h"
@@ -121,7 +121,7 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
         work.engine_free_ns = copy_engine(stream->device(), kind);
         end_ns = advance(stream, work);
         count_duration(duration);
-        log_work(stream, description, duration.ns);
+        record_work(stream, description, end_ns);
         move_rows(shape);
     }
     bump(stats().copies);
@@ -163,9 +163,9 @@ Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void**
     // The effect comes first: a model may read what this very kernel computes.
     if (kernel->effect != nullptr) perform(*kernel, config, args, stream->device(), stream);
     const cost::Duration duration = price(*kernel, config, args);
-    advance(stream, kernel_time(duration));
+    const int64_t end_ns = advance(stream, kernel_time(duration));
     count_duration(duration);
-    log_work(stream, describe_kernel(*kernel, config, duration), duration.ns);
+    record_work(stream, describe_kernel(*kernel, config, duration), end_ns);
     bump(stats().launches);
     return Status::ok;
 }
@@ -182,9 +182,9 @@ Status submit(Stream* stream, const char* label, const cost::Duration& duration)
         node.description = description;
         return capture_node(stream, std::move(node));
     }
-    advance(stream, kernel_time(duration));
+    const int64_t end_ns = advance(stream, kernel_time(duration));
     count_duration(duration);
-    log_work(stream, description, duration.ns);
+    record_work(stream, description, end_ns);
     bump(stats().library_calls);
     return Status::ok;
 }
@@ -223,9 +223,9 @@ Status fill(Stream* stream, void* destination, uint32_t value, size_t element_by
         node.description = description;
         return capture_node(stream, std::move(node));
     }
-    advance(stream, kernel_time(duration));
+    const int64_t end_ns = advance(stream, kernel_time(duration));
     count_duration(duration);
-    log_work(stream, description, duration.ns);
+    record_work(stream, description, end_ns);
     fill_bytes(destination, value, element_bytes, elements);
     return Status::ok;
 }

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <ctime>
 
+#include "device/trace.h"
+
 extern "C" {
 int64_t revati_clock_now_ns(void) __attribute__((weak));
 void revati_clock_wait_until_ns(int64_t deadline_ns, uint32_t rank) __attribute__((weak));
@@ -42,16 +44,20 @@ int64_t now_ns() {
 }
 
 void wait_until_ns(int64_t deadline_ns, uint32_t rank) {
-    if (deadline_ns <= now_ns()) return;
+    const int64_t began_ns = now_ns();
+    if (deadline_ns <= began_ns) return;
     if (revati_clock_wait_until_ns != nullptr) {
         revati_clock_wait_until_ns(deadline_ns, rank);
     } else {
         wait_in_real_time(deadline_ns);
     }
+    if (tracing()) trace_host_wait(static_cast<int>(rank), began_ns, now_ns());
 }
 
 void charge(HostCall call) {
+    const int64_t began_ns = tracing() ? now_ns() : 0;
     if (revati_clock_charge_ns != nullptr) revati_clock_charge_ns(host_call_ns[static_cast<int>(call)]);
+    if (tracing()) trace_host_call(call, began_ns, now_ns());
 }
 
 void charge_poll() {

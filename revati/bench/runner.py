@@ -15,6 +15,7 @@ from revati.bench.server import Server, free_port
 from revati.emulation import Emulation
 from revati.errors import ClientError, UsageError
 from revati.launcher.summary import Summary
+from revati.tracing import chrome, records
 
 _HOST = "127.0.0.1"
 
@@ -34,6 +35,7 @@ class Benchmark:
     port: int | None = None
     ready_timeout_s: float = 1800.0
     clock: str = "off"
+    trace: Path | None = None  # file for a Chrome trace of the run
     program: Path | None = None  # of the engine; by default the one next to Revati or on PATH
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -50,7 +52,8 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
     program = benchmark.program or engine.find(benchmark.environment)
     folder = models.resolve(benchmark.model)
     name = folder.name if Path(benchmark.model).expanduser().is_dir() else models.get(benchmark.model).name
-    with Emulation(benchmark.gpu, benchmark.gpus, benchmark.clock) as emulation:
+    traced = benchmark.trace is not None
+    with Emulation(benchmark.gpu, benchmark.gpus, benchmark.clock, trace=traced) as emulation:
         out = out.absolute()
         out.mkdir(parents=True, exist_ok=True)
         (out / "result.json").unlink(missing_ok=True)
@@ -70,6 +73,9 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
         finally:
             summary = Summary.of(emulation.session)
             emulation.session.save(out)
+    if benchmark.trace is not None:
+        progress.show("writing the trace")
+        chrome.write(benchmark.trace, records.read(out / "session"), measured.report)
     answer = result.merge(
         measured.report,
         {

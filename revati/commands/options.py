@@ -27,6 +27,16 @@ def gpu_options(function: F) -> F:
     )(function)
 
 
+def trace_option(function: F) -> F:
+    """`--trace FILE`."""
+    return click.option(
+        "--trace",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Record every launch and write a Chrome trace (.json or .json.gz; ui.perfetto.dev opens it).",
+    )(function)
+
+
 def out_option(help_text: str) -> Callable[[F], F]:
     """`--out DIR`."""
     return click.option(

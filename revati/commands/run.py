@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from revati import catalogue
-from revati.commands.options import gpu_options, out_option
+from revati.commands.options import gpu_options, out_option, trace_option
 from revati.emulation import Emulation
 from revati.errors import UsageError
 from revati.launcher import names, process
@@ -18,9 +18,10 @@ from revati.launcher.membership import Membership
 from revati.launcher.names import Record
 from revati.launcher.readiness import Readiness
 from revati.launcher.summary import Summary
+from revati.tracing import chrome, records
 
 # Options that only the command that starts a session may give.
-_FOUNDING = ("gpu", "gpus", "clock", "clients", "ready")
+_FOUNDING = ("gpu", "gpus", "clock", "clients", "ready", "trace")
 # Of these, the ones for which others must be able to come.
 _NAMED = ("clients", "ready")
 # Options that only a command that joins one may give.
@@ -59,6 +60,7 @@ _JOINING = ("client", "wait")
 @click.option(
     "--wait/--no-wait", default=None, help="Joining: whether to wait for the server.  [default: --wait]"
 )
+@trace_option
 @out_option("Write summary.json and the virtual GPU's logs there.")
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.pass_context
@@ -72,6 +74,7 @@ def command(
     clients: int | None,
     ready: str | None,
     wait: bool | None,
+    trace: Path | None,
     out: Path | None,
     command_line: tuple[str, ...],
 ) -> None:
@@ -108,11 +111,14 @@ def command(
         command=command_line,
         ready=Readiness.parse(ready) if ready else Readiness.of_command(command_line),
         clients=clients or 1,
+        trace=trace is not None,
     )
-    sys.exit(_found(emulation, command_line, named=session is not None, out=out))
+    sys.exit(_found(emulation, command_line, named=session is not None, out=out, trace=trace))
 
 
-def _found(emulation: Emulation, command_line: tuple[str, ...], named: bool, out: Path | None) -> int:
+def _found(
+    emulation: Emulation, command_line: tuple[str, ...], named: bool, out: Path | None, trace: Path | None
+) -> int:
     """Starts a session with its first command; returns the exit code."""
     interactive = _interactive()
     told: list[int] = []
@@ -155,6 +161,8 @@ def _found(emulation: Emulation, command_line: tuple[str, ...], named: bool, out
                 exit_code=code,
             )
             emulation.session.save(out)
+        if trace is not None:
+            chrome.write(trace, records.read(emulation.session.path))
     _print(summary.lines(with_clock=code == GROUP_ENDED_EXIT_CODE))
     return code
 

@@ -2,7 +2,8 @@
 
 Files (written by): `device.conf` and `durations` (us), `ledger` (native), `stats.<pid>` counters, `log.<pid>` warnings,
 `fatal.<pid>` the text of a fail-closed stop; `clock` the page of the virtual clock, `clock.log` what its coordinator says,
-`fatal.clock` why it ended the group (all three native); `members` a lock that commands of other terminals share, and
+`fatal.clock` why it ended the group (all three native); `tracing` (us) asks for `trace.<pid>`, every launch;
+`members` a lock that commands of other terminals share, and
 `ended` why the session did (both us). The layout of the counters is `StatsPage` in native/device/stats.h.
 """
 
@@ -64,6 +65,7 @@ _PREFIX = "revati-"
 _CLOCK_FATAL = "fatal.clock"
 _MEMBERS = "members"
 _ENDED = "ended"
+_TRACING = "tracing"
 _POLL_S = 0.05
 _PAGE_BYTES = _HEADER.size + _MAX_FAMILIES * _MAX_SOURCES * _CELL.size
 
@@ -209,6 +211,10 @@ class Session:
         except OSError:
             return []
 
+    def trace(self) -> None:
+        """Has every process that starts from now on record its launches (revati/tracing/records.py)."""
+        (self.path / _TRACING).touch(0o600)
+
     def enter(self) -> int:
         """Keeps the directory in place for a command of another terminal. Returns a descriptor to close at its end.
 
@@ -249,7 +255,7 @@ class Session:
         target = folder / "session"
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        for pattern in ("device.conf", "log.*", "fatal.*", "stats.*", "clock.log"):
+        for pattern in ("device.conf", "log.*", "fatal.*", "stats.*", "trace.*", "clock.log"):
             for path in self.path.glob(pattern):
                 shutil.copy2(path, target / path.name)
 

@@ -13,12 +13,15 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from revati.profile import files, join, launch_log
 from revati.profile.schema import key_of
+from revati.tracing import explain
+from revati.tracing import records as traces
 
 from .conftest import BIN, run_revati
 
@@ -71,9 +74,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small program, recorded on the virtual GPU. What the emulator counted lies in `counted.json`."""
     out = tmp_path_factory.mktemp("recorded")
     program = [sys.executable, str(Path(__file__).parent / "recorded_program.py"), str(out / "counted.json")]
-    done = run_revati(
-        "run", "--gpu", "h200-sxm", "--", *RECORD, "--out", str(out), "--", *program, timeout=600
-    )
+    options = ("--gpu", "h200-sxm", "--trace", str(out / "chrome.json"), "--out", str(out / "run"))
+    done = run_revati("run", *options, "--", *RECORD, "--out", str(out), "--", *program, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return out
 
@@ -90,6 +92,30 @@ def test_the_launch_log_agrees_with_the_counters(recorded: Path) -> None:
     assert logged == {(family, source): count for family, source, count, _ in counted}
     assert duration_ns == {(family, source): ns for family, source, _, ns in counted}
     assert {family for family, _ in logged} >= {"gemm", "elementwise", "copy", "fill", "reduce"}
+
+
+def test_the_trace_agrees_with_the_counters(recorded: Path) -> None:
+    """As the launch log does; and a device's streams, graphs and host threads are drawn."""
+    counted = json.loads((recorded / "counted.json").read_text())
+    (trace,) = traces.read(recorded / "run" / "session")
+    totals = explain.total([trace], [], None, None)
+    assert {key[1:]: ns for key, ns in totals.time_ns.items() if ns} == {
+        (family, source): ns for family, source, _, ns in counted
+    }
+    assert {key[1:]: n for key, n in totals.count.items() if n} == {
+        (family, source): n for family, source, n, _ in counted
+    }
+    for before, after in pairwise([item for item in trace.work if item.stream == trace.work[0].stream]):
+        assert before.end_ns <= after.start_ns
+    events = json.loads((recorded / "chrome.json").read_text())["traceEvents"]
+    names = [event["name"] for event in events if event["ph"] == "X"]
+    assert sum(name.startswith("graph ") and name[6:].isdigit() for name in names) == 3
+    assert sum(name == "triton_poi_fused_scale" for name in names) == 3 + 3 * 2
+    assert {"launch triton_poi_fused_scale", "wait for the GPU", "copy"} <= set(names)
+    shown = run_revati("explain", str(recorded / "run"), "--all", "--json")
+    families = json.loads(shown.stdout)["seconds_by_family_and_source"]
+    for family, source, _, ns in counted:
+        assert families[family][source] == pytest.approx(ns / 1e9)
 
 
 def test_record_has_the_keys_that_the_emulator_prices_by(recorded: Path) -> None:
