@@ -14,6 +14,7 @@ import http.client
 import json
 import lzma
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from typing import Any, Final
 
 from revati import models
 from revati.bench.engine import Address, Engine, Load
+from revati.bench.sglang import Sglang
 from revati.bench.vllm import Vllm
 from revati.errors import RevatiError, ServerError
 from revati.profile import provenance, record
@@ -34,6 +36,7 @@ SOURCE: Final = "revati serve_truth"
 _HOST: Final = "127.0.0.1"
 _CLIENT_TIMEOUT_S: Final = 240.0
 MODELS: Final = ("llama-3.1-8b", "qwen3-32b", "qwen3-30b-a3b")
+ENGINES: Final[Mapping[str, Engine]] = {engine.name: engine for engine in (Vllm(), Sglang())}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Options:
     plans: tuple[Plan, ...]
     program: Path
     record: bool
+    engine: Engine
     server_args: tuple[str, ...] = ()
     ready_timeout_s: float = 420.0
 
@@ -214,7 +218,7 @@ def serve(options: Options) -> int:
     deadline = time.monotonic() + options.seconds
     failures = 0
     for model in options.models:
-        path = options.out / f"truth-{model}.json.gz"
+        path = options.out / file_name(options.engine, model)
         document = _load(path)
         todo = [plan for plan in options.plans if plan.name not in document["loads"]]
         if not todo or time.monotonic() > deadline - 60:
@@ -233,18 +237,16 @@ def serve(options: Options) -> int:
 def _serve_one(
     model: str, todo: Sequence[Plan], options: Options, path: Path, document: dict[str, Any], deadline: float
 ) -> None:
-    engine = Vllm()
+    engine = options.engine
     with tempfile.TemporaryDirectory() as scratch, Serving(engine, model, options, Path(scratch)) as server:
         try:
             log = server.text()
             document |= {
                 "model": model,
                 "engine": engine.name,
-                "engine_version": engine.version(log),
+                "engine_version": engine.version(log) or provenance.versions().get(engine.name),
                 "kv_cache_tokens": engine.kv_cache_tokens(log),
-                "attention": [
-                    line[-200:] for line in log.splitlines() if "attention backend" in line.lower()
-                ][:4],
+                "attention": attention_backends(log),
                 "startup_seconds": server.startup_s,
             }
             print(
@@ -260,7 +262,8 @@ def _serve_one(
             if options.record:
                 _record(server, options, model, Path(scratch))
         finally:
-            (options.out / f"server-{model}.log.xz").write_bytes(lzma.compress(server.text().encode()))
+            log_file = options.out / f"server-{_suffix(engine)}{model}.log.xz"
+            log_file.write_bytes(lzma.compress(server.text().encode()))
 
 
 def _record(server: Serving, options: Options, model: str, scratch: Path) -> None:
@@ -268,14 +271,31 @@ def _record(server: Serving, options: Options, model: str, scratch: Path) -> Non
     server.go.touch()
     server.measure(_plan("recorded", 64, (512, 64), None, 32, 99))
     time.sleep(3)
-    report = record.finish(record.Options(scratch), ["vllm", "serve", model])
+    name = f"{_suffix(options.engine)}{model}"
+    report = record.finish(record.Options(scratch), [options.engine.name, "serve", model])
     for path in [*scratch.glob("recorded.jsonl"), *scratch.glob("report.json")]:
-        (options.out / f"{model}-{path.name}").write_bytes(path.read_bytes())
+        (options.out / f"{name}-{path.name}").write_bytes(path.read_bytes())
     launches = sorted(scratch.glob("launches-*.json.xz"), key=lambda item: item.stat().st_size)
     for path in launches[-1:]:
         if path.stat().st_size < 15 << 20:
-            (options.out / f"{model}-launches.json.xz").write_bytes(path.read_bytes())
+            (options.out / f"{name}-launches.json.xz").write_bytes(path.read_bytes())
     print(f"{model}: recorded {report['kernels']} kernels", flush=True)
+
+
+def file_name(engine: Engine, model: str) -> str:
+    """Where the results of a model go."""
+    return f"truth-{_suffix(engine)}{model}.json.gz"
+
+
+def _suffix(engine: Engine) -> str:
+    """Files of vLLM carry no name of an engine; others do."""
+    return "" if engine.name == Vllm.name else f"{engine.name}-"
+
+
+def attention_backends(log: str) -> list[str]:
+    """Lines of the log that tell the attention back end, and SGLang's arguments as it understood them."""
+    lines = [line[-200:] for line in log.splitlines() if "attention backend" in line.lower()][:4]
+    return lines + re.findall(r"(?:\b|_)attention_backend='?\w+'?", log)[:4]
 
 
 def _interesting(text: str | None) -> list[str]:
@@ -310,7 +330,7 @@ def _print_load(model: str, plan: Plan, report: Mapping[str, Any]) -> None:
 
 def _print_missing(options: Options) -> None:
     for model in options.models:
-        loads = _load(options.out / f"truth-{model}.json.gz")["loads"]
+        loads = _load(options.out / file_name(options.engine, model))["loads"]
         missing = [plan.name for plan in options.plans if plan.name not in loads]
         print(f"{model}: {len(loads)} loads measured; missing: {', '.join(missing) or 'none'}")
 
@@ -330,9 +350,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--load", action="append", choices=[plan.name for plan in PLANS], help="only these")
     parser.add_argument("--quick", action="store_true", help="one tiny load: to try the script")
     parser.add_argument("--record", action="store_true", help="afterwards one more load under the profiler")
-    parser.add_argument("--vllm", type=Path, help="the program (default: next to Python, else on PATH)")
+    parser.add_argument("--engine", choices=list(ENGINES), default=Vllm.name, help="default: %(default)s")
+    parser.add_argument(
+        "--program",
+        "--vllm",
+        type=Path,
+        help="vLLM's command, or the Python that has SGLang (default: next to this Python, else on PATH)",
+    )
     parser.add_argument("--server-args", default="", help="further arguments of the server, as one text")
     given = parser.parse_args(argv)
+    engine = ENGINES[given.engine]
     plans = QUICK if given.quick else tuple(p for p in PLANS if not given.load or p.name in given.load)
     try:
         options = Options(
@@ -340,8 +367,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             seconds=given.seconds,
             models=tuple(given.model or MODELS),
             plans=plans,
-            program=given.vllm or Vllm().find(os.environ),
+            program=given.program or engine.find(os.environ),
             record=given.record,
+            engine=engine,
             server_args=tuple(given.server_args.split()),
         )
         return serve(options)

@@ -23,18 +23,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--machine", type=Path, required=True, help="what the machine holds, e.g. scripts/gpu/machine.toml"
     )
+    parser.add_argument(
+        "--make-env",
+        action="store_true",
+        help="make the environment first, of the machine's versions (uses uv)",
+    )
+    parser.add_argument(
+        "--make-clean",
+        type=Path,
+        metavar="DIR",
+        help="also make an environment of what the machine holds, to try the set in",
+    )
+    parser.add_argument(
+        "--interpreter", metavar="PYTHON", help="for environments made here (default: uv finds the version)"
+    )
     parser.add_argument("--python", help="pack for this Python version instead of the machine's")
     parser.add_argument("--preset", type=int, default=6, choices=range(10), help="effort of xz (default: 6)")
     given = parser.parse_args(argv)
     try:
         # Here, not above: --help shall work without them.
+        from revati.profile.packing import environment  # noqa: PLC0415
         from revati.profile.packing.pack import pack  # noqa: PLC0415
         from revati.profile.packing.recipe import Machine, Recipe  # noqa: PLC0415
 
         machine = Machine.read(given.machine)
         if given.python:
             machine = dataclasses.replace(machine, python=given.python)
-        manifest = pack(given.env, Recipe.read(given.recipe), machine, given.out, preset=given.preset)
+        recipe = Recipe.read(given.recipe)
+        if given.make_env:
+            environment.make(given.env, recipe, machine, given.interpreter)
+        if given.make_clean:
+            environment.make_clean(given.make_clean, machine, given.interpreter)
+        manifest = pack(given.env, recipe, machine, given.out, preset=given.preset)
     except (RevatiError, ValueError, OSError) as error:
         print(f"revati: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, RevatiError) else 1

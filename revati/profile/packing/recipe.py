@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from revati.errors import UsageError
 
@@ -16,7 +19,7 @@ class Machine:
 
     python: str  # "3.12"
     arch: int  # of its GPU, e.g. 90
-    present: tuple[str, ...]  # names of packages; what they need is there, too
+    present: tuple[str, ...]  # packages with their versions ("numpy==2.5.2"); what they need is there, too
     part_bytes: int  # most that goes there at a time
 
     @staticmethod
@@ -26,9 +29,14 @@ class Machine:
         return Machine(
             python=str(table["python"]),
             arch=int(table["arch"]),
-            present=tuple(requirement.partition("==")[0] for requirement in table["present"]),
+            present=tuple(table["present"]),
             part_bytes=int(table["part_mib"]) << 20,
         )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the packages that it holds."""
+        return names(self.present)
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Recipe:
     """A framework's set."""
 
     name: str
-    roots: tuple[str, ...]  # packages that it is about; what they need comes along
+    roots: tuple[str, ...]  # packages that it is about ("vllm==0.24.0"); what they need comes along
     also: tuple[str, ...]  # tools taken along where they are installed
     leave_out: tuple[str, ...]  # packages that are large and not needed; patterns
     drop: tuple[str, ...]  # files that are large and not needed; patterns
@@ -68,6 +76,16 @@ class Recipe:
                 for entry in table.get("library", ())
             ),
         )
+
+    @property
+    def root_names(self) -> tuple[str, ...]:
+        """Names of the packages that it is about."""
+        return names(self.roots)
+
+
+def names(requirements: Iterable[str]) -> tuple[str, ...]:
+    """`numpy==2.5.2` -> `numpy`."""
+    return tuple(Requirement(text).name for text in requirements)
 
 
 def _read(path: Path) -> dict[str, Any]:

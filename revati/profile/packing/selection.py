@@ -45,29 +45,57 @@ def select(environment: Path, recipe: Recipe, machine: Machine) -> Selection:
     """Takes the recipe's packages and all they need, less what the machine holds and what is left out.
 
     Raises:
-        UsageError: A root package is not installed there.
+        UsageError: A root package is not installed there, or one that the machine holds is there in another version.
     """
     version = python_version(environment)
     site = environment / "lib" / f"python{version}" / "site-packages"
     installed = {canonical(d.metadata["Name"]): d for d in distributions(path=[str(site)])}
     for root in recipe.roots:
-        if canonical(root) not in installed:
-            raise UsageError(f"{root} is not installed in {environment}; install it there first.")
+        found = installed.get(canonical(Requirement(root).name))
+        if found is None or not _fits(root, found.version):
+            has = f"{found.version} instead" if found else "not installed"
+            raise UsageError(f"{environment} is to hold {root}: {has}; install that there.")
     # A root is taken even if the machine has the package: the recipe wants its own version of it.
-    roots = {canonical(root) for root in recipe.roots}
-    present = closure(installed, machine.present, version, stop=()) - roots
-    wanted = closure(installed, (*recipe.roots, *recipe.also), version, stop=(*present, *recipe.leave_out))
+    roots = {canonical(name) for name in recipe.root_names}
+    _check_versions(environment, installed, [r for r in machine.present if _name(r) not in roots])
+    present = closure(installed, machine.names, version, stop=()) - roots
+    wanted = closure(
+        installed, (*recipe.root_names, *recipe.also), version, stop=(*present, *recipe.leave_out)
+    )
     chosen = {name: installed[name] for name in sorted(wanted)}
     files = sorted(
         {path for d in chosen.values() for path in _files(d, site) if not _matches(path, recipe.drop)}
     )
     scripts = {
         point.name: point.value
-        for name in recipe.roots
+        for name in recipe.root_names
         for point in installed[canonical(name)].entry_points
         if point.group == "console_scripts"
     }
     return Selection(site, {name: d.version for name, d in chosen.items()}, tuple(files), scripts)
+
+
+def _check_versions(environment: Path, installed: Mapping[str, Distribution], present: Iterable[str]) -> None:
+    """A set leaves out what the machine's packages need. With other versions of them, it would leave out the wrong things."""
+    wrong = [
+        f"{_name(text)} {found.version} (there: {text})"
+        for text in present
+        if (found := installed.get(_name(text))) and not _fits(text, found.version)
+    ]
+    if wrong:
+        raise UsageError(
+            f"{environment} differs from the machine: {', '.join(wrong)}. What the machine's packages bring along depends "
+            "on their versions, so this set might lack a package there; pack an environment of the machine's versions "
+            "(--make-env makes one)."
+        )
+
+
+def _name(requirement: str) -> str:
+    return canonical(Requirement(requirement).name)
+
+
+def _fits(requirement: str, version: str) -> bool:
+    return Requirement(requirement).specifier.contains(version, prereleases=True)
 
 
 def closure(

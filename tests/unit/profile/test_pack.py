@@ -6,15 +6,18 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from revati.errors import UsageError
+from revati.profile.packing import environment as environments
 from revati.profile.packing import pack as packer
 from revati.profile.packing.recipe import Machine, Recipe
 
-UNPACK = Path(__file__).parents[3] / "scripts" / "gpu" / "unpack.py"
+KIT = Path(__file__).parents[3] / "scripts" / "gpu"
+UNPACK = KIT / "unpack.py"
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -114,6 +117,54 @@ def test_another_python_is_refused_on_both_sides(environment: Path, tmp_path: Pa
     done = unpack(tmp_path / "dest", tmp_path / "set")
     assert done.returncode != 0
     assert "the set is for Python 3.99" in done.stderr
+
+
+def test_another_version_of_what_the_machine_holds_is_refused(environment: Path, tmp_path: Path) -> None:
+    other = Machine(PYTHON, 90, ("torch==1.0", "numpy==2.5.2"), 60 << 20)
+    with pytest.raises(UsageError, match=r"numpy 1\.0 \(there: numpy==2\.5\.2\).*--make-env"):
+        packer.pack(environment, RECIPE, other, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+    same = Machine(PYTHON, 90, ("torch==1.0", "numpy==1.0", "absent==3.0"), 60 << 20)
+    packer.pack(environment, RECIPE, same, tmp_path / "set", preset=1)
+
+
+def test_a_recipe_may_ask_for_a_version(environment: Path, tmp_path: Path) -> None:
+    recipe = Recipe("trial", ("engine==2.0",), (), (), (), (), ())
+    with pytest.raises(UsageError, match=r"is to hold engine==2\.0: 1\.0 instead"):
+        packer.pack(environment, recipe, machine(), tmp_path / "set")
+
+
+def test_the_environment_gets_the_machines_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Sequence[str]] = []
+    overrides: list[str] = []
+
+    def run(command: Sequence[str]) -> None:
+        ran.append(command)
+        if "--override" in command:
+            overrides.append(Path(command[command.index("--override") + 1]).read_text())
+
+    monkeypatch.setattr(environments, "_run", run)
+    monkeypatch.setattr(environments, "find_uv", lambda: "uv")
+    there = Machine("3.99", 90, ("torch==1.0", "transformers==2.0"), 60 << 20)
+    recipe = Recipe("trial", ("engine==1.0", "transformers"), ("pytest",), (), (), (), ())
+    environments.make(tmp_path / "env", recipe, there)
+    assert ran[0][-3:] == ["--python", "3.99", str(tmp_path / "env")]
+    assert ran[1][-3:] == ["engine==1.0", "transformers", "pytest"]
+    # A root is the recipe's own affair.
+    assert overrides == ["torch==1.0"]
+    environments.make_clean(tmp_path / "clean", there, "/a/python")
+    assert "/a/python" in ran[2]
+    assert ran[3][-2:] == ["torch==1.0", "transformers==2.0"]
+    with pytest.raises(UsageError, match="remove it first"):
+        environments.make_clean(tmp_path, there)
+
+
+def test_the_recipes_of_the_kit_can_be_read() -> None:
+    there = Machine.read(KIT / "machine.toml")
+    assert all("==" in text for text in there.present)
+    for path in sorted((KIT / "sets").glob("*.toml")):
+        recipe = Recipe.read(path)
+        assert any("==" in text for text in recipe.roots), path
 
 
 def test_a_folder_of_something_else_is_left_alone(environment: Path, tmp_path: Path) -> None:
