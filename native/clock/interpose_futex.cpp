@@ -144,6 +144,12 @@ long other_call(long number, long* a, bool& handled) {
             // The kernel's own call says how many bytes it wrote.
             return result < 0 ? -errno : a[1] < kernel_cpuset_bytes ? a[1] : kernel_cpuset_bytes;
         }
+        case SYS_sched_setaffinity:
+            return failed(sched_setaffinity(static_cast<pid_t>(a[0]), static_cast<size_t>(a[1]),
+                                            reinterpret_cast<const cpu_set_t*>(a[2])));
+        case SYS_sched_setscheduler:
+            return failed(sched_setscheduler(static_cast<pid_t>(a[0]), static_cast<int>(a[1]),
+                                             reinterpret_cast<const sched_param*>(a[2])));
         case SYS_epoll_wait:
             return failed(epoll_wait(static_cast<int>(a[0]), reinterpret_cast<epoll_event*>(a[1]),
                                      static_cast<int>(a[2]), static_cast<int>(a[3])));

@@ -17,7 +17,9 @@ namespace {
 
 // 0: say the truth.
 uint32_t modelled_cpus() {
-    return page != nullptr && armed() && page->mode == Mode::modelled ? page->cpus : 0;
+    if (page == nullptr || !armed()) return 0;
+    if (page->mode == Mode::modelled) return page->cpus;
+    return page->cpu_plus_1.load() != 0 ? page->host_cpus : 0;
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 
 namespace revati::clock {
 
-constexpr uint32_t page_magic = 0x52564b32;  // "RVK2"; raise the digit when the layout changes
+constexpr uint32_t page_magic = 0x52564b33;  // "RVK3"; raise the digit when the layout changes
 constexpr uint32_t max_slots = 4096;
 constexpr uint32_t max_processes = 1024;
 constexpr int64_t no_deadline = INT64_MAX;
@@ -121,15 +121,19 @@ struct Page {
     Mode mode;
     uint32_t serial;  // one thread at a time, in a stable order
     Costs costs;
-    uint32_t cpus;    // that programs see in modelled time
+    uint32_t cpus;       // that programs see in modelled time
+    uint32_t host_cpus;  // that the group may use; what programs see in other modes while they are on one
     int64_t real_start_ns;
 
     alignas(64) std::atomic<int64_t> v_ns;    // modelled, cpu: virtual time; changes in the coordinator only
     std::atomic<int64_t> shift_ns;            // virtual = real + shift, while time is real and in wall mode
     std::atomic<int64_t> realtime_offset_ns;  // CLOCK_REALTIME minus virtual monotonic; meaningful once armed
     std::atomic<uint32_t> armed;
-    std::atomic<uint32_t> failed;  // the group is being ended
-    std::atomic<uint64_t> epoch;   // decisions so far
+    std::atomic<uint32_t> failed;      // the group is being ended
+    std::atomic<uint32_t> cpu_plus_1;  // all threads run on this CPU; 0: wherever they like
+    std::atomic<uint32_t> fifo;        // and in a real-time class, above the coordinator
+    std::atomic<uint32_t> outsiders;   // threads that could not follow them there
+    std::atomic<uint64_t> epoch;       // decisions so far
 
     alignas(64) std::atomic<int32_t> running;
     alignas(64) std::atomic<uint64_t> activity;

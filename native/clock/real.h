@@ -90,6 +90,9 @@ inline RealFunction<int(pthread_t, void**, clockid_t, const timespec*)> pthread_
     "pthread_clockjoin_np"};
 inline RealFunction<int(pthread_t, int)> pthread_kill{"pthread_kill"};
 inline RealFunction<int(pthread_t, size_t, cpu_set_t*)> pthread_getaffinity_np{"pthread_getaffinity_np"};
+inline RealFunction<int(pthread_t, size_t, const cpu_set_t*)> pthread_setaffinity_np{
+    "pthread_setaffinity_np"};
+inline RealFunction<int(pthread_t, int, const sched_param*)> pthread_setschedparam{"pthread_setschedparam"};
 inline RealFunction<long(int)> sysconf{"sysconf"};
 inline RealFunction<int()> get_nprocs{"get_nprocs"};
 inline RealFunction<int()> get_nprocs_conf{"get_nprocs_conf"};

@@ -14,6 +14,7 @@
 #include "local_time.h"
 #include "park.h"
 #include "raw.h"
+#include "scheduling.h"
 #include "timers.h"
 
 namespace revati::clock {
@@ -119,6 +120,7 @@ void take_over(Slot& slot) {
     self.depth = 0;
     slot.tid.store(own_tid());
     slot.pid.store(own_pid());
+    follow_scheduling();
     block_private_signal();
     pthread_setspecific(leave_key, &slot);
     forget_cpu();

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "../page.h"
+#include "placement.h"
 #include "proof.h"
 
 namespace revati::clock {
@@ -18,7 +19,7 @@ struct WatchdogLimits {
 
 class Coordinator {
   public:
-    Coordinator(Page& page, std::string session, const WatchdogLimits& limits);
+    Coordinator(Page& page, std::string session, const WatchdogLimits& limits, Placement placement);
 
     // Runs until told to stop or the group ended. Returns the exit code.
     int run();
@@ -34,6 +35,7 @@ class Coordinator {
     void wait_for_runners();
     void mark_unknown_calls();
     bool quiescent();
+    bool runs_below_all() const;
     Candidate next_event();
     Slot* spinner_to_recheck();
     void release(Slot& slot, State from);
@@ -56,6 +58,7 @@ class Coordinator {
     Page& page_;
     std::string session_;
     WatchdogLimits limits_;
+    Placement placement_;
     Proof proof_;
     FILE* trace_ = nullptr;
     int exit_code_ = 0;

@@ -15,6 +15,7 @@
 
 #include "../raw.h"
 #include "coordinator.h"
+#include "placement.h"
 #include "session_page.h"
 #include "watchdog.h"
 
@@ -30,6 +31,10 @@ constexpr const char* usage =
     "not reproducible\n"
     "               --clients N                virtual time stands still while fewer than N clients have "
     "come, and after the last left\n"
+    "               --scheduler auto|fair|fifo fifo: real-time priority, where permitted; auto: where it "
+    "pays "
+    "(default)\n"
+    "               --no-pin                   do not gather the group on one CPU\n"
     "               --cpus N                   CPUs that programs see in modelled time (default 2)\n"
     "               --cost NAME=VALUE          send_ns, signal_ns, clock_ns, poll_ns, quantum_ns, "
     "cpu_factor\n"
@@ -68,6 +73,13 @@ Mode parse_mode(const std::string& name) {
     fail_usage("no clock mode " + name);
 }
 
+Scheduler parse_scheduler(const std::string& name) {
+    if (name == "auto") return Scheduler::automatic;
+    if (name == "fair") return Scheduler::fair;
+    if (name == "fifo") return Scheduler::fifo;
+    fail_usage("no scheduler " + name);
+}
+
 Arguments parse(int count, char** words) {
     Arguments arguments;
     if (count < 2) fail_usage("no command");
@@ -89,6 +101,10 @@ Arguments parse(int count, char** words) {
         } else if (word == "--clients") {
             arguments.options.clients = static_cast<uint32_t>(strtoul(value().c_str(), nullptr, 10));
             arguments.clients_given = true;
+        } else if (word == "--scheduler") {
+            arguments.options.scheduler = parse_scheduler(value());
+        } else if (word == "--no-pin") {
+            arguments.options.pin = false;
         } else if (word == "--cpus") {
             arguments.options.cpus = static_cast<uint32_t>(strtoul(value().c_str(), nullptr, 10));
         } else if (word == "--cost") {
@@ -123,12 +139,12 @@ void on_end_signal(int) {
     kick(*served);
 }
 
-int coordinate(Page& page, const Arguments& arguments) {
+int coordinate(Page& page, const Arguments& arguments, const Placement& placement) {
     // The guardian's end is ours: nobody else would notice if we failed.
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     signal(SIGTERM, on_end_signal);
     signal(SIGINT, SIG_IGN);
-    Coordinator coordinator(page, arguments.session, arguments.limits);
+    Coordinator coordinator(page, arguments.session, arguments.limits, placement);
     puts("ready");
     fflush(stdout);
     const int code = coordinator.run();
@@ -164,6 +180,12 @@ void watch_stdin(Page& page, pid_t child) {
 // Serves in a child and watches it: whoever of the two dies, the other ends the group.
 int serve(const Arguments& arguments) {
     Page& page = *create_page(arguments.session, arguments.options);
+    const Placement placement(page, arguments.options);
+    if (!placement.obstacle().empty()) {
+        fprintf(stderr, "revati-clockd: %s\n", placement.obstacle().c_str());
+        unlink(page_path(arguments.session).c_str());
+        return 2;
+    }
     served = &page;
     if (arguments.arm) page.command_arm.store(1);
     const pid_t guardian = getpid();
@@ -173,7 +195,7 @@ int serve(const Arguments& arguments) {
         return 1;
     }
     if (child == 0) {
-        const int code = coordinate(page, arguments);
+        const int code = coordinate(page, arguments, placement);
         if (getppid() != guardian) unlink(page_path(arguments.session).c_str());
         fflush(nullptr);
         _exit(code);

@@ -1,6 +1,7 @@
 #include "session_page.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +28,11 @@ Page* map_page(int fd, const std::string& path) {
     return static_cast<Page*>(memory);
 }
 
+uint32_t allowed_cpus() {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<uint32_t>(CPU_COUNT(&set)) : 1;
+}
+
 int64_t read_clock(clockid_t clock) {
     timespec t;
     clock_gettime(clock, &t);
@@ -50,6 +56,7 @@ Page* create_page(const std::string& session, const SessionOptions& options) {
     page->serial = options.serial && options.mode == Mode::modelled ? 1 : 0;
     page->costs = options.costs;
     page->cpus = options.cpus;
+    page->host_cpus = allowed_cpus();
     page->real_start_ns = read_clock(CLOCK_MONOTONIC);
     page->shift_ns.store(monotonic_origin_ns - page->real_start_ns);
     page->clients_wanted.store(options.clients);

@@ -8,11 +8,15 @@
 
 namespace revati::clock {
 
+enum class Scheduler { automatic, fair, fifo };
+
 struct SessionOptions {
     Mode mode = Mode::modelled;
     bool serial = true;
     uint32_t cpus = 2;
     uint32_t clients = 0;
+    Scheduler scheduler = Scheduler::automatic;
+    bool pin = true;  // to one CPU, where that pays
     Costs costs = {1'000, 500, 50, 500, 20'000, 1.0};
 };
 

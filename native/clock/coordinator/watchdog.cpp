@@ -126,7 +126,8 @@ void print_status(const Page& page, FILE* out) {
         }
     }
     fprintf(out,
-            "{\"mode\": \"%s\", \"armed\": %s, \"virtual_s\": %.9f, \"real_s\": %.6f, \"processes\": %u, "
+            "{\"mode\": \"%s\", \"scheduler\": \"%s\", \"cpu\": %d, \"armed\": %s, \"virtual_s\": %.9f, "
+            "\"real_s\": %.6f, \"processes\": %u, "
             "\"threads\": %u, "
             "\"clients\": %u, \"clients_seen\": %u, "
             "\"hold\": %u, \"releases\": %" PRIu64 ", \"jumps\": %" PRIu64 ", \"turns\": %" PRIu64
@@ -134,7 +135,8 @@ void print_status(const Page& page, FILE* out) {
             ", \"rechecks\": %" PRIu64 ", \"proofs\": %" PRIu64 ", \"failed_proofs\": %" PRIu64
             ", \"stat_reads\": %" PRIu64 ", \"proof_ns\": %" PRId64 ", \"unknown_calls\": %" PRIu64
             ", \"in_unknown_call\": %u, \"running\": [%s]}\n",
-            mode_name(page.mode), page.armed.load() != 0 ? "true" : "false",
+            mode_name(page.mode), page.fifo.load() != 0 ? "fifo" : "fair",
+            static_cast<int>(page.cpu_plus_1.load()) - 1, page.armed.load() != 0 ? "true" : "false",
             static_cast<double>(v_ns - monotonic_origin_ns) * 1e-9,
             static_cast<double>(real_ns - page.real_start_ns) * 1e-9, processes, threads, clients,
             page.clients_seen.load(), page.hold.load(), page.epoch.load(), c.jumps.load(), c.ready.load(),
