@@ -12,7 +12,7 @@ from typing import IO, Self
 from revati import catalogue
 from revati.errors import UsageError
 from revati.launcher import names
-from revati.launcher.clock import CLIENT_VARIABLE, MODES, Clock
+from revati.launcher.clock import CLIENT_VARIABLE, MODES, SCHEDULERS, Clock
 from revati.launcher.group import CommandGroup
 from revati.launcher.names import Claim, Record
 from revati.launcher.process import SupervisedProcess
@@ -45,6 +45,7 @@ class Emulation:
         command: Sequence[str] = (),
         ready: Readiness | None = None,
         clients: int = 1,
+        scheduler: str = "auto",
         trace: bool = False,
     ) -> None:
         """Describes the GPUs; nothing is made before the block is entered.
@@ -58,6 +59,8 @@ class Emulation:
             command: What other terminals are told that runs here.
             ready: How they find out that it can be used.
             clients: How many clients must have come before virtual time moves.
+            scheduler: `fifo` gives the group a real-time priority on one CPU, which makes virtual time faster and
+                needs rights; `fair` does not; `auto` takes the better one that the host permits.
             trace: Whether every launch is recorded, for `revati.tracing`.
 
         Raises:
@@ -67,11 +70,16 @@ class Emulation:
             raise UsageError(f"{gpus} GPUs asked for; choose from 1 to {MAX_GPUS}.")
         if clock not in MODES:
             raise UsageError(f"there is no clock '{clock}'; choose from {', '.join(MODES)}.")
+        if scheduler not in SCHEDULERS:
+            raise UsageError(f"there is no scheduler '{scheduler}'; choose from {', '.join(SCHEDULERS)}.")
+        if clock == "off" and scheduler != "auto":
+            raise UsageError("--scheduler is about the virtual clock; add --clock modelled, or leave it out.")
         if name is not None:
             names.check(name)
         self.gpu = catalogue.get(gpu)
         self.gpus = gpus
         self.clock_mode = clock
+        self._scheduler = scheduler
         self._name = name
         self._command = tuple(command)
         self._ready = ready
@@ -91,7 +99,7 @@ class Emulation:
             if self._trace:
                 self._session.trace()
             if self.clock_mode != "off":
-                self._clock = Clock(self._session.path, self.clock_mode, self._clients)
+                self._clock = Clock(self._session.path, self.clock_mode, self._clients, self._scheduler)
             self._group = CommandGroup(
                 self._session, self.gpu.name, self._clock.library if self._clock else None, owner=True
             )

@@ -35,6 +35,7 @@ class Benchmark:
     port: int | None = None
     ready_timeout_s: float = 1800.0
     clock: str = "off"
+    scheduler: str = "auto"
     trace: Path | None = None  # file for a Chrome trace of the run
     program: Path | None = None  # of the engine; by default the one next to Revati or on PATH
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -53,7 +54,9 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
     folder = models.resolve(benchmark.model)
     name = folder.name if Path(benchmark.model).expanduser().is_dir() else models.get(benchmark.model).name
     traced = benchmark.trace is not None
-    with Emulation(benchmark.gpu, benchmark.gpus, benchmark.clock, trace=traced) as emulation:
+    with Emulation(
+        benchmark.gpu, benchmark.gpus, benchmark.clock, trace=traced, scheduler=benchmark.scheduler
+    ) as emulation:
         out = out.absolute()
         out.mkdir(parents=True, exist_ok=True)
         (out / "result.json").unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from revati.bench import ENGINES, Benchmark, Load, run
 from revati.bench.progress import Progress
 from revati.bench.result import print_table
-from revati.commands.options import gpu_options, out_option, trace_option
+from revati.commands.options import gpu_options, out_option, scheduler_option, trace_option
 from revati.launcher import process
 from revati.launcher.clock import MODES
 
@@ -44,6 +44,7 @@ from revati.launcher.clock import MODES
     help="Virtual time during the load (see docs/clock.md); off: durations are waited for in real time.",
 )
 @trace_option
+@scheduler_option
 @click.option("--ready-timeout", type=float, default=1800.0, show_default=True, metavar="SECONDS")
 @out_option("Where result.json, client.json and the logs go.  [default: out/bench]")
 def command(
@@ -62,6 +63,7 @@ def command(
     client_args: str,
     port: int | None,
     clock: str,
+    scheduler: str,
     trace: Path | None,
     ready_timeout: float,
     out: Path | None,
@@ -83,6 +85,7 @@ def command(
         port=port,
         ready_timeout_s=ready_timeout,
         clock=clock,
+        scheduler=scheduler,
         trace=trace,
     )
     out = out or Path("out/bench")

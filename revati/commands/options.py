@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from revati.emulation import DEFAULT_GPU
+from revati.launcher.clock import SCHEDULERS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +35,17 @@ def trace_option(function: F) -> F:
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
         help="Record every launch and write a Chrome trace (.json or .json.gz; ui.perfetto.dev opens it).",
+    )(function)
+
+
+def scheduler_option(function: F) -> F:
+    """`--scheduler auto|fair|fifo`."""
+    return click.option(
+        "--scheduler",
+        type=click.Choice(list(SCHEDULERS)),
+        default="auto",
+        show_default=True,
+        help="Of the virtual clock: fifo is faster and needs rights (docs/clock.md); auto takes it where it may.",
     )(function)
 
 

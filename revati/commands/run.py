@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from revati import catalogue
-from revati.commands.options import gpu_options, out_option, trace_option
+from revati.commands.options import gpu_options, out_option, scheduler_option, trace_option
 from revati.emulation import Emulation
 from revati.errors import UsageError
 from revati.launcher import names, process
@@ -21,7 +21,7 @@ from revati.launcher.summary import Summary
 from revati.tracing import chrome, records
 
 # Options that only the command that starts a session may give.
-_FOUNDING = ("gpu", "gpus", "clock", "clients", "ready", "trace")
+_FOUNDING = ("gpu", "gpus", "clock", "scheduler", "clients", "ready", "trace")
 # Of these, the ones for which others must be able to come.
 _NAMED = ("clients", "ready")
 # Options that only a command that joins one may give.
@@ -38,6 +38,7 @@ _JOINING = ("client", "wait")
     type=click.Choice(list(MODES)),
     help="What time is (docs/clock.md).  [default: modelled with --session, off without]",
 )
+@scheduler_option
 @click.option(
     "--session",
     metavar="NAME",
@@ -69,6 +70,7 @@ def command(
     gpu: str,
     gpus: int,
     clock: str | None,
+    scheduler: str,
     session: str | None,
     client: bool | None,
     clients: int | None,
@@ -111,6 +113,7 @@ def command(
         command=command_line,
         ready=Readiness.parse(ready) if ready else Readiness.of_command(command_line),
         clients=clients or 1,
+        scheduler=scheduler,
         trace=trace is not None,
     )
     sys.exit(_found(emulation, command_line, named=session is not None, out=out, trace=trace))

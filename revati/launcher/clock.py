@@ -14,6 +14,8 @@ from revati.paths import library_dir
 
 # `off`: durations are waited for in real time.
 MODES = ("off", "modelled", "cpu", "wall")
+# How the group's threads are put onto CPUs; `fifo` needs rights, `auto` takes what is there (docs/clock.md).
+SCHEDULERS = ("auto", "fair", "fifo")
 CLIENT_VARIABLE = "REVATI_CLOCK_CLIENT"
 # Whoever has it may be killed without ending the group.
 GUEST_VARIABLE = "REVATI_CLOCK_GUEST"
@@ -87,16 +89,17 @@ class ClockControl:
 class Clock(ClockControl):
     """A served clock, from its start to `stop`. Time is real until `arm`."""
 
-    def __init__(self, session: Path, mode: str, clients: int = 1) -> None:
+    def __init__(self, session: Path, mode: str, clients: int = 1, scheduler: str = "auto") -> None:
         """Starts serving.
 
         Args:
             session: The session directory.
             mode: One of `MODES` but `off`.
             clients: How many must have come before time moves.
+            scheduler: One of `SCHEDULERS`.
 
         Raises:
-            UnsupportedError: The clock is not installed, or this kernel cannot carry it.
+            UnsupportedError: The clock is not installed, or this host cannot carry it.
         """
         super().__init__(session)
         log = session / "clock.log"
@@ -109,6 +112,8 @@ class Clock(ClockControl):
             mode,
             "--clients",
             str(clients),
+            "--scheduler",
+            scheduler,
         ]
         # Our end of its standard input closes when we end, however that comes.
         command += ["--with-stdin"]
@@ -125,9 +130,9 @@ class Clock(ClockControl):
         if self._process.stdout.readline().strip() != b"ready":
             self._process.kill()
             self._process.wait()
-            raise UnsupportedError(
-                f"the virtual clock does not start: {log.read_text(errors='replace').strip()}; use --clock off."
-            )
+            said = log.read_text(errors="replace").strip().removeprefix("revati-clockd: ")
+            advice = "" if scheduler == "fifo" else "; use --clock off"
+            raise UnsupportedError(f"the virtual clock does not start: {said}{advice}.")
 
     def is_running(self) -> bool:
         """False once it has ended the group, or was killed itself."""

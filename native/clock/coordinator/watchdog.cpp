@@ -133,7 +133,8 @@ void print_status(const Page& page, FILE* out) {
             "\"hold\": %u, \"releases\": %" PRIu64 ", \"jumps\": %" PRIu64 ", \"turns\": %" PRIu64
             ", \"gpu_waits\": %" PRIu64 ", \"payments\": %" PRIu64 ", \"spins\": %" PRIu64
             ", \"rechecks\": %" PRIu64 ", \"proofs\": %" PRIu64 ", \"failed_proofs\": %" PRIu64
-            ", \"stat_reads\": %" PRIu64 ", \"proof_ns\": %" PRId64 ", \"unknown_calls\": %" PRIu64
+            ", \"stat_reads\": %" PRIu64 ", \"proof_ns\": %" PRId64
+            ", \"outsiders\": %u, \"unknown_calls\": %" PRIu64
             ", \"in_unknown_call\": %u, \"running\": [%s]}\n",
             mode_name(page.mode), page.fifo.load() != 0 ? "fifo" : "fair",
             static_cast<int>(page.cpu_plus_1.load()) - 1, page.armed.load() != 0 ? "true" : "false",
@@ -141,8 +142,8 @@ void print_status(const Page& page, FILE* out) {
             static_cast<double>(real_ns - page.real_start_ns) * 1e-9, processes, threads, clients,
             page.clients_seen.load(), page.hold.load(), page.epoch.load(), c.jumps.load(), c.ready.load(),
             c.gpu.load(), c.pay.load(), c.spin.load(), c.rechecks.load(), c.proofs.load(),
-            c.failed_proofs.load(), c.stat_reads.load(), c.proof_ns.load(), c.kernel_blocked.load(),
-            in_unknown_call, running.c_str());
+            c.failed_proofs.load(), c.stat_reads.load(), c.proof_ns.load(), page.outsiders.load(),
+            c.kernel_blocked.load(), in_unknown_call, running.c_str());
 }
 
 }  // namespace revati::clock

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,7 @@ class Session:
 
     options: Sequence[str] = ()
     stdin: int | None = None
+    before_start: Callable[[], None] | None = None  # in the coordinator's process
     folder: Path = field(init=False)
     daemon: subprocess.Popen[str] = field(init=False)
 
@@ -41,6 +43,7 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            preexec_fn=self.before_start,  # noqa: PLW1509
         )
         assert self.daemon.stdout is not None
         assert self.daemon.stdout.readline() == "ready\n"
@@ -124,6 +127,16 @@ def run_virtually(command: Sequence[str | Path], *options: str, armed: bool = Tr
     """Runs one command in virtual time from its start."""
     with Session(["--arm", *options] if armed else list(options)) as session:
         return session.run(command)
+
+
+@cache
+def fifo_is_permitted() -> bool:
+    """Whether this user may give processes a real-time priority."""
+    return subprocess.run(["chrt", "-f", "2", "true"], capture_output=True, check=False).returncode == 0
+
+
+# Options for every scheduler that can be had here, for tests of what must not depend on it.
+SCHEDULERS = [["--scheduler", "fair"], *([["--scheduler", "fifo"]] if fifo_is_permitted() else [])]
 
 
 def end_quietly(process: subprocess.Popen[str]) -> None:

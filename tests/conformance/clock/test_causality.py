@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clock_session import run_virtually
+from clock_session import SCHEDULERS, run_virtually
 
 TRANSPORTS = ["pipe", "unix", "tcp", "futex", "semaphore"]
 COUNT = 10_000
@@ -16,7 +16,9 @@ COUNT = 10_000
     ("manner", "transport"),
     [("look", t) for t in [*TRANSPORTS, "flag"]] + [("block", t) for t in TRANSPORTS],
 )
-@pytest.mark.parametrize("scheduling", [[], ["--parallel"]], ids=["serial", "parallel"])
+@pytest.mark.parametrize(
+    "scheduling", [*SCHEDULERS, ["--parallel", "--scheduler", "fair"]], ids=" ".join
+)
 def test_no_violation(
     compiled: Callable[[str], Path], manner: str, transport: str, scheduling: list[str]
 ) -> None:

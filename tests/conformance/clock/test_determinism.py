@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from clock_session import PROGRAMS, Session, run_virtually
+from clock_session import PROGRAMS, SCHEDULERS, Session, run_virtually
 
 TOY = [sys.executable, str(PROGRAMS / "toy_serving.py"), "60", "5"]
 
@@ -42,8 +42,11 @@ def test_steps_take_what_the_device_takes() -> None:
     assert 0.0200 <= between[len(between) // 2] <= 0.0202
 
 
-def test_again() -> None:
-    assert run_virtually([*TOY, "0"]) == reference()
+@pytest.mark.parametrize(
+    "options", [*SCHEDULERS, ["--scheduler", "fair", "--no-pin"]], ids=" ".join
+)
+def test_any_scheduler(options: list[str]) -> None:
+    assert run_virtually([*TOY, "0"], *options) == reference()
 
 
 def test_busy_host() -> None:
