@@ -63,7 +63,10 @@ def samples_of(gpu: Gpu, chosen: Sequence[Family]) -> Iterator[tuple[Family, Sam
 
 def one_thread() -> AbstractContextManager[object]:
     """A context in which every sum has one order, so that a model's bytes do not depend on the number of cores."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415 (the training extra)
+    # Libraries that are loaded later would not be limited.
+    import scipy.optimize  # noqa: F401, PLC0415 (the training extra)
+    import sklearn.ensemble  # noqa: F401, PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     limits: AbstractContextManager[object] = threadpool_limits(limits=1)
     return limits

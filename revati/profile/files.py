@@ -1,4 +1,7 @@
-"""Reading and writing profiles: JSON lines (plain, gzip, xz) and parquet. The format itself stands in `schema`."""
+"""Reading and writing profiles: JSON lines (plain, gzip, xz) and parquet. The format itself stands in `schema`.
+
+Tables that a user made (CSV, plain or compressed, and parquet with a column for each feature) are read, too; see `tables`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
+from revati.profile import tables
 from revati.profile.schema import (
+    MAX_TEXT,
     Header,
     ProfileError,
     Record,
@@ -25,6 +30,9 @@ from revati.profile.schema import (
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_LINE_BYTES: Final = 1 << 20
 
+_SAFE_PYARROW: Final = 15
+_MAX_ROWS: Final = 20_000_000
+
 _PARQUET_HEADER: Final = b"revati_profile"
 _PARQUET_COLUMN: Final = "record"
 _READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeDecodeError)
@@ -36,6 +44,10 @@ def read(path: Path) -> tuple[Header, list[Record]]:
     Raises:
         ProfileError: The file is missing, damaged, or not a profile; the message has path and line.
     """
+    if ".csv" in path.suffixes[-2:]:
+        return _read_table(path, tables.csv_rows(path, _lines(path)))
+    if path.suffix == ".parquet" and not _holds_json(path):
+        return _read_table(path, _parquet_rows(path))
     header: Header | None = None
     records: list[Record] = []
     for number, line in _lines(path):
@@ -48,6 +60,17 @@ def read(path: Path) -> tuple[Header, list[Record]]:
             raise ProfileError(f"{path}: line {number}: {error}") from None
     if header is None:
         raise ProfileError(f"{path}: line 1: empty file; a profile starts with a header")
+    return header, records
+
+
+def _read_table(path: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> tuple[Header, list[Record]]:
+    header = tables.header(f"imported from {path.name}"[:MAX_TEXT])
+    records = []
+    for number, row in rows:
+        try:
+            records.append(tables.record(row, header))
+        except ProfileError as error:
+            raise ProfileError(f"{path}: line {number}: {error}") from None
     return header, records
 
 
@@ -131,10 +154,44 @@ def _open(path: Path) -> io.BufferedIOBase:
 
 def _pyarrow() -> Any:
     try:
-        importlib.import_module("pyarrow.parquet")  # optional: JSON lines need nothing
-        return importlib.import_module("pyarrow")
+        importlib.import_module("pyarrow.parquet")  # optional: JSON lines and CSV need nothing
+        pyarrow = importlib.import_module("pyarrow")
     except ImportError:
-        raise ProfileError("parquet profiles need pyarrow; install it, or use .jsonl.gz") from None
+        raise ProfileError("parquet profiles need pyarrow; install it, or use .csv or .jsonl.gz") from None
+    if int(pyarrow.__version__.split(".")[0]) < _SAFE_PYARROW:
+        raise ProfileError(f"pyarrow {pyarrow.__version__} runs code from files (CVE-2023-47248); update it")
+    return pyarrow
+
+
+def _holds_json(path: Path) -> bool:
+    """Whether a parquet file is one of ours, whose rows are JSON lines."""
+    pyarrow = _pyarrow()
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return _PARQUET_HEADER in (file.schema_arrow.metadata or {})
+    except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from None
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row number, row) of a table; rows count from 1."""
+    pyarrow = _pyarrow()
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            if file.metadata.num_rows > _MAX_ROWS:
+                raise ProfileError(f"{file.metadata.num_rows} rows; a profile has at most {_MAX_ROWS}")
+            tables.check_columns(file.schema_arrow.names)
+            for batch in file.iter_batches(batch_size=4096):
+                if batch.nbytes > MAX_FILE_BYTES:
+                    raise ProfileError(f"line {number + 1}: too long for a profile")
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except ProfileError as error:
+        raise ProfileError(f"{path}: {error}") from None
+    except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
+        raise ProfileError(f"{path}: cannot be read: {error}") from None
 
 
 def _parquet_lines(path: Path) -> Iterator[bytes]:
