@@ -11,12 +11,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 from rich.console import Console
 from rich.table import Table
+
+import revati
+from revati.predictors import store  # type: ignore[attr-defined]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -42,13 +46,13 @@ class Figure:
         return "yes" if self.value <= self.goal else "NO"
 
 
-def compiled(name: str, *flags: str) -> Path:
-    """Builds one native helper into build/bench."""
+def compiled(name: str, *flags: str, link: Sequence[str] = ()) -> Path:
+    """Builds one native helper into build/bench; `link` comes last, as libraries must."""
     folder = ROOT / "build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / name
     subprocess.run(
-        ["g++", "-std=c++17", "-O2", *flags, str(HERE / f"{Path(name).stem}.cpp"), "-o", str(target)],
+        ["g++", "-std=c++17", "-O2", *flags, str(HERE / f"{Path(name).stem}.cpp"), "-o", str(target), *link],
         check=True,
     )
     return target
@@ -71,6 +75,34 @@ def native_figures() -> list[Figure]:
         Figure("C call of an empty function", no_op, "ns"),
         Figure("cudaGetDevice", answer["cudaGetDevice_ns"], "ns", None, answer["cudaGetDevice_ns"] / no_op),
         Figure("cudaLaunchKernel", launch, "ns", 100, launch / no_op),
+    ]
+
+
+def prediction_figures() -> list[Figure]:
+    """A duration asked for the first time and again, and all files of models that ship."""
+    files = [path for path in store.files() if path.parent == store.shipped_directory()]
+    files.sort(key=lambda path: path.stem == "h100-sxm")
+    library = Path(revati.__file__).parent / "lib"
+    link = [f"-I{ROOT / 'native'}", f"-L{library}", f"-Wl,-rpath,{library}", "-lrevati_core"]
+    program = compiled("prediction", link=link)
+    done = subprocess.run([program, *files], stdout=subprocess.PIPE, text=True, check=True)
+    answer = json.loads(done.stdout)
+    what = {
+        "gemm": "a product",
+        "attention": "attention over 64 sequences",
+        "collective": "an all-reduce",
+    }
+    figures = []
+    for key, name in what.items():
+        figures += [
+            Figure(f"duration of {name}, first time", answer[f"{key}_cold_ns"] / 1e3, "us", 20),
+            Figure(f"duration of {name}, again", answer[f"{key}_again_ns"], "ns", 1000),
+        ]
+    size = sum(path.stat().st_size for path in files) / 1e6
+    return [
+        *figures,
+        Figure(f"loading the models of {len(files)} GPUs", answer["load_all_ms"], "ms", 200),
+        Figure("  their size", size, "MB", 25),
     ]
 
 
@@ -167,6 +199,7 @@ def main() -> None:
     """Runs what is asked for (default: everything)."""
     sections = {
         "native": native_figures,
+        "prediction": prediction_figures,
         "framework": framework_figures,
         "decode": lambda: decode_figures("llama-3.1-8b"),
         "memory": lambda: memory_figures("llama-3.1-70b", "b200"),
