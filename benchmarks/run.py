@@ -12,38 +12,26 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
+from revati.predictors import store  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.table import Table
 
 import revati
-from revati.predictors import store  # type: ignore[attr-defined]
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from clock import clock_figures
+from figure import Figure
+from serving import serving_figures
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 REVATI = Path(sys.executable).with_name("revati")
 console = Console()
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the answer."""
-
-    name: str
-    value: float
-    unit: str
-    goal: float | None = None
-    ratio_to_no_op: float | None = None
-
-    @property
-    def met(self) -> str:
-        """Whether the goal (an upper bound) is reached."""
-        if self.goal is None:
-            return ""
-        return "yes" if self.value <= self.goal else "NO"
 
 
 def compiled(name: str, *flags: str, link: Sequence[str] = ()) -> Path:
@@ -186,12 +174,11 @@ def memory_figures(model: str, gpu: str) -> list[Figure]:
 def show(figures: list[Figure]) -> None:
     """Prints the table."""
     table = Table(title="What the emulator itself costs")
-    for column in ("figure", "value", "unit", "to a no-op", "goal at most", "met"):
+    for column in ("figure", "value", "unit", "to a no-op", "goal", "met"):
         table.add_column(column, justify="left" if column == "figure" else "right")
     for figure in figures:
         ratio = "" if figure.ratio_to_no_op is None else f"{figure.ratio_to_no_op:.1f}x"
-        goal = "" if figure.goal is None else f"{figure.goal:g}"
-        table.add_row(figure.name, f"{figure.value:.3g}", figure.unit, ratio, goal, figure.met)
+        table.add_row(figure.name, f"{figure.value:.3g}", figure.unit, ratio, figure.goal_text, figure.met)
     console.print(table)
 
 
@@ -202,13 +189,18 @@ def main() -> None:
         "prediction": prediction_figures,
         "framework": framework_figures,
         "decode": lambda: decode_figures("llama-3.1-8b"),
+        "clock": lambda: clock_figures(compiled("clock_releases", "-pthread")),
         "memory": lambda: memory_figures("llama-3.1-70b", "b200"),
+        "serving": lambda: serving_figures(ROOT / "out" / "bench" / "serving", console.print),
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "section", nargs="*", choices=[[], *sections], help="which part to measure (default: all)"
+        "section",
+        nargs="*",
+        choices=[[], *sections],
+        help="which part to measure (default: all but serving, which takes ten minutes)",
     )
-    chosen = parser.parse_args().section or list(sections)
+    chosen = parser.parse_args().section or [name for name in sections if name != "serving"]
     figures: list[Figure] = []
     for name in chosen:
         console.print(f"measuring: {name} ...")

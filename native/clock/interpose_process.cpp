@@ -14,6 +14,7 @@
 #include "raw.h"
 #include "real.h"
 #include "registry.h"
+#include "signal_targets.h"
 #include "slot.h"
 #include "spin.h"
 
@@ -165,6 +166,7 @@ REVATI_INTERPOSE int kill(pid_t pid, int signal) noexcept {
     if (page != nullptr && signal != 0) {
         before_act(true);
         page->signals.fetch_add(1);
+        let_sleepers_fall_asleep(pid);
         // A member that is told to end does not end by accident.
         if (is_deadly(signal) && pid > 0) mark_orderly(pid);
     }

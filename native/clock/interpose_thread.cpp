@@ -11,6 +11,7 @@
 #include "raw.h"
 #include "real.h"
 #include "registry.h"
+#include "signal_targets.h"
 #include "slot.h"
 #include "spin.h"
 #include "tsc.h"
@@ -109,6 +110,9 @@ REVATI_INTERPOSE int sched_yield() noexcept {
 
 REVATI_INTERPOSE int pthread_kill(pthread_t thread, int signal) noexcept {
     if (signal != 0) before_act(true);
-    if (signal != 0 && page != nullptr) page->signals.fetch_add(1);
+    if (signal != 0 && page != nullptr) {
+        page->signals.fetch_add(1);
+        let_sleepers_fall_asleep(static_cast<pid_t>(raw_syscall(SYS_getpid)));
+    }
     return real::pthread_kill(thread, signal);
 }

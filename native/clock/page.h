@@ -62,6 +62,7 @@ enum class Reason : uint32_t {
     word,
     barrier,
     timer,
+    signal,
 };
 
 struct alignas(64) Slot {
@@ -197,7 +198,8 @@ inline const char* reason_name(Reason reason) {
                                             "GIL",
                                             "shared word",
                                             "barrier",
-                                            "timer"};
+                                            "timer",
+                                            "signal"};
     return names[static_cast<uint32_t>(reason)];
 }
 

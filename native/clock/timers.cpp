@@ -9,6 +9,7 @@
 #include "local_time.h"
 #include "park.h"
 #include "raw.h"
+#include "signal_targets.h"
 #include "slot.h"
 
 namespace revati::clock {
@@ -39,6 +40,7 @@ void fire(const Timer& timer) {
     before_act(true);
     if (timer.key == itimer_key) {
         page->signals.fetch_add(1);
+        let_sleepers_fall_asleep(static_cast<pid_t>(raw_syscall(SYS_getpid)));
         raw_syscall(SYS_kill, raw_syscall(SYS_getpid), SIGALRM);
     } else {
         // The kernel's own timer makes the descriptor readable; it was never set to the program's time.

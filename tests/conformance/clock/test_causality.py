@@ -16,9 +16,7 @@ COUNT = 10_000
     ("manner", "transport"),
     [("look", t) for t in [*TRANSPORTS, "flag"]] + [("block", t) for t in TRANSPORTS],
 )
-@pytest.mark.parametrize(
-    "scheduling", [*SCHEDULERS, ["--parallel", "--scheduler", "fair"]], ids=" ".join
-)
+@pytest.mark.parametrize("scheduling", [*SCHEDULERS, ["--parallel", "--scheduler", "fair"]], ids=" ".join)
 def test_no_violation(
     compiled: Callable[[str], Path], manner: str, transport: str, scheduling: list[str]
 ) -> None:

@@ -42,9 +42,7 @@ def test_steps_take_what_the_device_takes() -> None:
     assert 0.0200 <= between[len(between) // 2] <= 0.0202
 
 
-@pytest.mark.parametrize(
-    "options", [*SCHEDULERS, ["--scheduler", "fair", "--no-pin"]], ids=" ".join
-)
+@pytest.mark.parametrize("options", [*SCHEDULERS, ["--scheduler", "fair", "--no-pin"]], ids=" ".join)
 def test_any_scheduler(options: list[str]) -> None:
     assert run_virtually([*TOY, "0"], *options) == reference()
 

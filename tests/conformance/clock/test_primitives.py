@@ -18,6 +18,9 @@ ALLOWANCE_S = {
     "spin_with_yield": 0.002,
     "spin_with_sleep_zero": 0.002,
     "spin_on_socket": 0.002,
+    "spin_on_memory": 0.002,
+    "spin_on_zmq": 0.002,
+    "poll_zmq": 0.005,
 }
 DEFAULT_ALLOWANCE_S = 0.001
 LONG_S = 1000.0
@@ -40,6 +43,8 @@ def test_virtual(name: str, mode: str) -> None:
     out = run_virtually([sys.executable, SCRIPT, str(seconds), name], "--mode", mode)
     _, monotonic, wall = json.loads(out)
     allowance = ALLOWANCE_S.get(name, DEFAULT_ALLOWANCE_S) if mode == "modelled" else seconds
+    if mode == "wall":
+        allowance += 60  # a busy host's real time is part of it
     assert seconds - 1e-6 <= monotonic <= seconds + allowance
     assert wall == pytest.approx(monotonic, abs=1e-6 if mode == "modelled" else 0.1)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import importlib
 import json
+import mmap
 import multiprocessing
 import os
 import queue
@@ -181,6 +183,12 @@ def wait_for_child(seconds: float) -> None:
 
 
 @primitive
+def posix_spawn(seconds: float) -> None:
+    pid = os.posix_spawn("/bin/sleep", ["sleep", str(seconds)], dict(os.environ))
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@primitive
 def forked_process(seconds: float) -> None:
     process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(seconds,))
     process.start()
@@ -253,6 +261,22 @@ def alarm_ends_sleep(seconds: float) -> None:
 
 
 @primitive
+def alarm(seconds: float) -> None:
+    """Whole seconds only: at least one."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.alarm(max(1, round(seconds)))
+    signal.pause()
+
+
+@primitive
+def wait_for_signal(seconds: float) -> None:
+    assert signal.sigtimedwait([signal.SIGUSR1], seconds / 2) is None
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    signal.setitimer(signal.ITIMER_REAL, seconds / 2)
+    assert signal.sigwait([signal.SIGALRM, signal.SIGUSR1]) == signal.SIGALRM
+
+
+@primitive
 def timerfd(seconds: float) -> None:
     timer = libc.timerfd_create(TIMERFD_MONOTONIC, 0)
     setting = TimerSetting(Timespec(0, 0), Timespec.of(seconds))
@@ -309,9 +333,54 @@ def spin_on_unread_socket(seconds: float) -> None:
             c.recv(1)
 
 
+def _raise_flag(flag: mmap.mmap, seconds: float) -> None:
+    time.sleep(seconds)
+    flag[0] = 1
+
+
+@primitive
+def spin_on_memory(seconds: float) -> None:
+    """As vLLM's readers of shared memory do: look, yield, look again."""
+    flag = mmap.mmap(-1, 4096)
+    process = multiprocessing.get_context("fork").Process(target=_raise_flag, args=(flag, seconds))
+    process.start()
+    while flag[0] == 0:
+        os.sched_yield()
+    process.join()
+
+
+@primitive
+def spin_on_zmq(seconds: float) -> None:
+    """As SGLang's scheduler does: ask without waiting, for ever."""
+    import zmq
+
+    with zmq.Context() as context, context.socket(zmq.PULL) as receiver, context.socket(zmq.PUSH) as sender:
+        sender.connect(f"tcp://127.0.0.1:{receiver.bind_to_random_port('tcp://127.0.0.1')}")
+        timer = threading.Timer(seconds, sender.send, args=(b"now",))
+        timer.start()
+        while True:
+            with contextlib.suppress(zmq.Again):
+                assert receiver.recv(zmq.NOBLOCK) == b"now"
+                break
+        timer.join()
+
+
+@primitive
+def poll_zmq(seconds: float) -> None:
+    """libzmq keeps its own time by the processor's counter, which no jump moves."""
+    import zmq
+
+    with zmq.Context() as context, context.socket(zmq.PULL) as receiver:
+        receiver.bind_to_random_port("tcp://127.0.0.1")
+        for _ in range(50):
+            assert receiver.poll(seconds * 20) == 0
+
+
 def main() -> None:
     seconds = float(sys.argv[1])
     for name in sys.argv[2:] or PRIMITIVES:
+        if name.endswith("zmq"):
+            importlib.import_module("zmq")  # not part of what is measured
         monotonic, wall = time.monotonic(), time.time()
         PRIMITIVES[name](seconds)
         print(json.dumps([name, time.monotonic() - monotonic, time.time() - wall]), flush=True)

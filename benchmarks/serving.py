@@ -1,0 +1,141 @@
+"""How fast a serving runs in virtual time, beside its floor: the same serving on a GPU whose kernels take no time.
+
+The floor is what the framework's own Python needs on this host (`--clock off`): nothing that the clock does can be
+faster. One server for each model and GPU takes all loads, one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from figure import Figure
+
+from revati import models
+from revati.bench import client
+from revati.bench.engine import Address, Load
+from revati.bench.progress import Progress
+from revati.bench.server import Server, free_port
+from revati.bench.vllm import Vllm
+from revati.emulation import Emulation
+
+CONCURRENCIES = (1, 16, 64)
+FLOOR_GOAL = 1.25
+RELEASES_GOAL = 3.0
+SPEED_GOAL = 8.0
+SPEED_MODEL = "llama-3.1-70b"
+MODELS = {"llama-3.1-8b": "h200-sxm", SPEED_MODEL: "b200"}
+READY_S = 1800.0
+HOST = "127.0.0.1"
+# Every ceiling beyond reach, every latency none: each duration rounds to nothing.
+INSTANT = """\
+title = "{gpu} whose kernels take no time"
+base = "{gpu}"
+
+[ceilings]
+source = "a floor for benchmarks, no hardware"
+bf16_flops = 1e30
+fp8_flops = 1e30
+fp4_flops = 1e30
+int8_flops = 1e30
+tf32_flops = 1e30
+fp32_flops = 1e30
+fp64_flops = 1e30
+memory_bandwidth = 1e30
+pcie_bandwidth = 1e30
+nvlink_bandwidth = 1e30
+launch_latency_ns = 0
+kernel_gap_ns = 0
+graph_launch_latency_ns = 0
+graph_kernel_gap_ns = 0
+event_record_ns = 0
+copy_latency_ns = 0
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One load."""
+
+    real_s: float
+    virtual_s: float
+    releases_per_gpu_wait: float
+
+
+def loads() -> dict[str, Load]:
+    """What is sent, by name."""
+    closed = {
+        f"concurrency {c}": Load(num_prompts=max(8, 2 * c), input_len=256, output_len=128, max_concurrency=c)
+        for c in CONCURRENCIES
+    }
+    return {**closed, "0.5 requests/s": Load(num_prompts=30, input_len=512, output_len=128, request_rate=0.5)}
+
+
+def serve_and_load(
+    model: str, gpu: str, clock: str, wanted: dict[str, Load], out: Path, scheduler: str = "auto"
+) -> dict[str, Measured]:
+    """Starts one server and sends it all loads."""
+    engine = Vllm()
+    program = engine.find(dict(os.environ))
+    folder = models.resolve(model)
+    out.mkdir(parents=True, exist_ok=True)
+    answers = {}
+    with Emulation(gpu, 1, clock, scheduler=scheduler) as emulation, Progress() as progress:
+        address = Address(HOST, free_port(HOST, None), model)
+        emulation.path_first(program.parent)
+        command = engine.serve_command(program, folder, address, 1, ("--max-model-len", "8192"))
+        server = Server(engine, emulation, command, address, out / "server.log")
+        server.wait_ready(progress, READY_S)
+        for name, load in wanted.items():
+            stem = name.replace(" ", "-").replace("/", "-per-")
+            command = engine.client_command(program, folder, address, load, out / f"{stem}.json", ())
+            before = emulation.clock.status() if emulation.clock else {}
+            measured = client.measure(
+                engine, emulation, server, command, out / f"{stem}.json", out / f"{stem}.log", progress
+            )
+            after = emulation.clock.status() if emulation.clock else {}
+            waits = after.get("gpu_waits", 0) - before.get("gpu_waits", 0)
+            releases = after.get("releases", 0) - before.get("releases", 0)
+            answers[name] = Measured(
+                measured.wall_s, measured.report["duration"], releases / waits if waits else 0.0
+            )
+            progress.show(
+                f"{model}, {gpu}, clock {clock}, {name}: {measured.report['duration']:.2f} virtual s "
+                f"in {measured.wall_s:.2f} s"
+            )
+    return answers
+
+
+def serving_figures(out: Path, say: Callable[[str], None], scheduler: str = "auto") -> list[Figure]:
+    """Four servers, four loads each: about ten minutes on two cores."""
+    figures: list[Figure] = []
+    out.mkdir(parents=True, exist_ok=True)
+    for model, gpu in MODELS.items():
+        instant = out / f"instant-{gpu}.toml"
+        instant.write_text(INSTANT.format(gpu=gpu))
+        wanted = loads()
+        if model != SPEED_MODEL:
+            del wanted["0.5 requests/s"]
+        say(f"{model} on {gpu}, virtual time")
+        virtual = serve_and_load(model, gpu, "modelled", wanted, out / f"{model}-virtual", scheduler)
+        closed = {name: load for name, load in wanted.items() if load.max_concurrency}
+        say(f"{model}, its floor")
+        floor = serve_and_load(model, str(instant), "off", closed, out / f"{model}-floor")
+        for name, measured in virtual.items():
+            title = f"{model} on {gpu}, {name}"
+            if name in floor:
+                ratio = measured.real_s / floor[name].real_s
+                figures += [
+                    Figure(f"{title}: real time", measured.real_s, "s"),
+                    Figure("  to that with kernels that take no time", ratio, "x", FLOOR_GOAL),
+                ]
+            goal = RELEASES_GOAL if name == "concurrency 16" else None
+            figures.append(Figure("  releases per GPU wait", measured.releases_per_gpu_wait, "", goal))
+            speed = measured.virtual_s / measured.real_s
+            speed_goal = SPEED_GOAL if name == "0.5 requests/s" else None
+            figures.append(
+                Figure(f"{title}: virtual seconds per real second", speed, "x", speed_goal, at_least=True)
+            )
+    return figures
