@@ -1,7 +1,18 @@
 #!/usr/bin/env bash
-# The whole test suite in .venv; arguments go to pytest.
+# The whole test suite in .venv, two files at a time; arguments go to pytest (-n 0: one test after the other).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$(cd "${REVATI_VENV:-.venv}" && pwd)
+
+# GuideLLM wants other versions of some packages that vLLM uses: it lives in a folder of its own, on top of .venv.
+stamp=$venv/.revati/guidellm
+if ! cmp -s scripts/guidellm-requirements.txt "$stamp"; then
+    printf 'test: installing GuideLLM (a client for tests, 250 MB)\n'
+    uv=$(command -v "$venv/bin/uv" || command -v uv)
+    "$uv" pip install --quiet --no-deps --python "$venv/bin/python" --target "$venv/guidellm" \
+        --requirement scripts/guidellm-requirements.txt
+    cp scripts/guidellm-requirements.txt "$stamp"
+fi
+
 # The installed package is what is tested, not the source tree next to it.
-exec "$venv/bin/python" -P -m pytest "$@"
+exec "$venv/bin/python" -P -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
