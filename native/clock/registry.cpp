@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "file_wait.h"
+#include "lifeline.h"
 #include "local_time.h"
 #include "park.h"
 #include "raw.h"
@@ -223,6 +224,7 @@ void after_fork_in_child() {
     take_over(*slot);
     self.process->pid.store(own_pid());
     self.process->attached.store(1);
+    watch_clock_again();
 }
 
 }  // namespace
@@ -252,6 +254,7 @@ void attach_session() {
     pthread_atfork(before_fork, nullptr, after_fork_in_child);
     install_private_signal();
     page = mapped;
+    watch_clock(session);
     join_group();
 }
 

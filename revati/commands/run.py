@@ -26,6 +26,8 @@ _FOUNDING = ("gpu", "gpus", "clock", "scheduler", "clients", "ready", "trace")
 _NAMED = ("clients", "ready")
 # Options that only a command that joins one may give.
 _JOINING = ("client", "wait")
+# How long the end of a clock may take to be explained, by whoever of the group sees it.
+_CLOCK_SPEAKS_S = 2.0
 
 
 @click.command(
@@ -147,6 +149,8 @@ def _found(
                 on_deadly=end_is_meant,
                 is_over=lambda: clock is not None and not clock.is_running(),
             )
+            if clock is not None and not clock.is_running():
+                emulation.session.wait_for_clock_message(_CLOCK_SPEAKS_S)
             # Before anything else is ended: the clock calls that an accident.
             if emulation.session.clock_message() and not told:
                 code = GROUP_ENDED_EXIT_CODE

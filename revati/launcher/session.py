@@ -204,6 +204,12 @@ class Session:
         except OSError:
             return []
 
+    def wait_for_clock_message(self, timeout_s: float) -> None:
+        """Returns when `clock_message` has something to say, or after `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while not self.clock_message() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+
     def clock_warnings(self) -> list[str]:
         """What the clock's coordinator has said."""
         try:

@@ -183,7 +183,7 @@ int serve(const Arguments& arguments) {
     const Placement placement(page, arguments.options);
     if (!placement.obstacle().empty()) {
         fprintf(stderr, "revati-clockd: %s\n", placement.obstacle().c_str());
-        unlink(page_path(arguments.session).c_str());
+        remove_page(arguments.session);
         return 2;
     }
     served = &page;
@@ -196,7 +196,7 @@ int serve(const Arguments& arguments) {
     }
     if (child == 0) {
         const int code = coordinate(page, arguments, placement);
-        if (getppid() != guardian) unlink(page_path(arguments.session).c_str());
+        if (getppid() != guardian) remove_page(arguments.session);
         fflush(nullptr);
         _exit(code);
     }
@@ -212,7 +212,7 @@ int serve(const Arguments& arguments) {
     } else if (code == 0 && has_members(page)) {  // otherwise it has said why, and they are about to be gone
         end_group(page, arguments.session, "the clock was stopped while programs still ran");
     }
-    unlink(page_path(arguments.session).c_str());
+    remove_page(arguments.session);
     return code;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "../lifeline.h"
 #include "../raw.h"
 
 namespace revati::clock {
@@ -39,10 +41,22 @@ int64_t read_clock(clockid_t clock) {
     return to_ns(t);
 }
 
+// Never closed: the end of the last process that has it is what members notice.
+void hold_lifeline(const std::string& session) {
+    const std::string path = session + "/" + lifeline_name;
+    if (mkfifo(path.c_str(), 0600) != 0 || open(path.c_str(), O_RDWR | O_CLOEXEC) < 0)
+        fail("cannot create " + path);
+}
+
 }  // namespace
 
 std::string page_path(const std::string& session) {
     return session + "/clock";
+}
+
+void remove_page(const std::string& session) {
+    unlink(page_path(session).c_str());
+    unlink((session + "/" + lifeline_name).c_str());
 }
 
 Page* create_page(const std::string& session, const SessionOptions& options) {
@@ -60,6 +74,7 @@ Page* create_page(const std::string& session, const SessionOptions& options) {
     page->real_start_ns = read_clock(CLOCK_MONOTONIC);
     page->shift_ns.store(monotonic_origin_ns - page->real_start_ns);
     page->clients_wanted.store(options.clients);
+    hold_lifeline(session);
     page->magic = page_magic;
     return page;
 }

@@ -25,6 +25,9 @@ std::string page_path(const std::string& session);
 Page* create_page(const std::string& session, const SessionOptions& options);
 Page* open_page(const std::string& session);
 
+// Takes its files away; the session directory is its maker's.
+void remove_page(const std::string& session);
+
 // "name=value" for a field of Costs; false: no such field or no number.
 bool set_cost(Costs& costs, const std::string& assignment);
 

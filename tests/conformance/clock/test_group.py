@@ -70,6 +70,30 @@ def test_the_coordinator_dies(which: str) -> None:
         assert "the group ends" in session.errors()
 
 
+@pytest.mark.parametrize("armed", [True, False])
+def test_both_processes_of_the_clock_die(armed: bool) -> None:
+    """Nobody is left to end the group: each member sees it, one says so."""
+    family = (
+        "import os, threading, time\nthreading.Thread(target=time.sleep, args=(1e9,)).start()\nos.fork()\n"
+    )
+    with Session(["--arm", "--clients", "1"] if armed else []) as session:
+        members = [session.start([sys.executable, "-c", family + "time.sleep(1e9)"]) for _ in range(2)]
+        session.wait_for(lambda status: status["processes"] == 4 and status["threads"] == 6)
+        guardian, coordinator = pids_of_daemon(session)
+        # Stopped first, so that neither lives to see the other's end.
+        for pid in (guardian, coordinator):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in (guardian, coordinator):
+            os.kill(pid, signal.SIGKILL)
+        said = "".join(member.communicate(timeout=20)[1] for member in members)
+        assert [member.returncode for member in members] == [EXIT_CODE_GROUP_ENDED] * 2
+        assert said.count("the group ends") == 1
+        assert f"both processes of the virtual clock (revati-clockd, {coordinator}) were killed" in said
+        assert "were killed" in (session.folder / "fatal.clock").read_text()
+        assert not (session.folder / "clock").exists()
+        session.daemon.wait(timeout=HUNG_S)
+
+
 def test_random_kills() -> None:
     """Any process at any moment: a serving stack of three processes and the two of the clock."""
     generator = random.Random(11)
