@@ -152,16 +152,15 @@ struct Summary {
         return {ShapeKind::gemm, {f.m, f.n, f.k, f.batch, types_of(f.a, f.b, f.d)}};
     }
     Shape operator()(const AttentionFeatures& f) const {
-        int64_t single = 0, tokens = 0, keys = 0;
+        int64_t single = 0, longer = 0, tokens = 0, keys = 0;
         for (const int32_t q : f.q_lengths) {
             single += q == 1;
+            longer += q > 1;
             tokens += q;
         }
         for (const int32_t kv : f.kv_lengths) keys += kv;
-        const auto sequences = static_cast<int64_t>(f.q_lengths.size());
-        return {
-            ShapeKind::attention,
-            {single, sequences - single, tokens, keys, static_cast<int64_t>(f.q_heads) << 32 | f.head_dim}};
+        return {ShapeKind::attention,
+                {single, longer, tokens, keys, static_cast<int64_t>(f.q_heads) << 32 | f.head_dim}};
     }
     Shape operator()(const MoeFeatures& f) const {
         return {ShapeKind::moe, {f.rows, f.n, f.k, f.experts, types_of(f.activation, f.weight)}};

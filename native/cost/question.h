@@ -64,7 +64,7 @@ enum class ShapeKind : uint8_t { none, gemm, attention, moe, bytes, copy, collec
 
 // A question in a few numbers. The meaning of `values`, by kind:
 //   gemm        m, n, k, batch, types (DType a | b << 8 | d << 16)
-//   attention   sequences with one query token, other sequences, query tokens, keys seen,
+//   attention   sequences with one query token, with more (none: padding), query tokens, keys seen,
 //               q heads << 32 | head_dim
 //   moe         rows, n, k, experts, types (activation | weight << 8)
 //   bytes       bytes
