@@ -337,6 +337,7 @@ void Coordinator::free_slot(uint32_t index) {
 void Coordinator::housekeeping() {
     next_housekeeping_ns_ = real_ns() + housekeeping_every_ns;
     if (page_.armed.load() == 0) free_exited();
+    placement_.check();
     const uint32_t count = page_.process_count.load();
     for (uint32_t i = 0; i < count && !done_; ++i) {
         Process& process = page_.processes[i];

@@ -114,4 +114,21 @@ void Placement::take() {
     }
 }
 
+void Placement::check() {
+    if (page_.fifo.load() == 0 || page_.outsiders.load() != 0) return;
+    for (uint32_t i = 0; i < page_.slot_count.load(); ++i) {
+        const int32_t tid = page_.slots[i].tid.load();
+        if (page_.slots[i].state.load() == State::free || tid == 0) continue;
+        cpu_set_t set;
+        if (sched_getaffinity(tid, sizeof set, &set) != 0) continue;
+        if (CPU_COUNT(&set) == 1 && CPU_ISSET(cpu_, &set)) continue;
+        page_.outsiders.fetch_add(1);
+        fprintf(stderr,
+                "revati clock: somebody else has moved thread %d to other CPUs; the session goes on without "
+                "relying on its real-time priority\n",
+                tid);
+        return;
+    }
+}
+
 }  // namespace revati::clock

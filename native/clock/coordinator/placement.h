@@ -19,6 +19,10 @@ class Placement {
     // come later follow by themselves.
     void take();
 
+    // Every so often: whether all are still there. Programs of the group cannot leave, but others can move
+    // them.
+    void check();
+
   private:
     void claim_cpu();
 

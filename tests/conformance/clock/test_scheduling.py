@@ -144,3 +144,19 @@ print(round(time.monotonic() - start, 2))
         out, errors = member.communicate(timeout=HUNG_S)
         assert out == "0.3\n", errors
         assert session.status()["outsiders"] > 0
+
+
+@needs_fifo
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_a_thread_moved_from_outside_is_noticed() -> None:
+    """Then real-time priority proves nothing any more."""
+    with Session(["--arm", "--scheduler", "fifo"]) as session:
+        member = session.start([sys.executable, "-c", "import time\nwhile True: time.sleep(1)"])
+        session.wait_for(lambda status: status["jumps"] > 0)
+        assert session.status()["outsiders"] == 0
+        os.sched_setaffinity(member.pid, os.sched_getaffinity(0))
+        session.wait_for(lambda status: status["outsiders"] == 1)
+        assert f"has moved thread {member.pid}" in session.errors()
+        jumps = session.status()["jumps"]
+        session.wait_for(lambda status: status["jumps"] > jumps)
+        end_quietly(member)
