@@ -91,13 +91,10 @@ def serve_and_load(
         for name, load in wanted.items():
             stem = name.replace(" ", "-").replace("/", "-per-")
             command = engine.client_command(program, folder, address, load, out / f"{stem}.json", ())
-            before = emulation.clock.status() if emulation.clock else {}
             measured = client.measure(
                 engine, emulation, server, command, out / f"{stem}.json", out / f"{stem}.log", progress
             )
-            after = emulation.clock.status() if emulation.clock else {}
-            waits = after.get("gpu_waits", 0) - before.get("gpu_waits", 0)
-            releases = after.get("releases", 0) - before.get("releases", 0)
+            waits, releases = (measured.clock.get(key, 0) for key in ("gpu_waits", "releases"))
             answers[name] = Measured(
                 measured.wall_s, measured.report["duration"], releases / waits if waits else 0.0
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -16,7 +17,7 @@ from revati.bench.engine import Engine
 from revati.bench.progress import Progress
 from revati.bench.server import Server
 from revati.emulation import Emulation
-from revati.errors import ClientError
+from revati.errors import ClientError, ClockError
 from revati.launcher.session import Stats
 
 _DONE_OF = re.compile(r"(\d+)/(\d+) \[")  # tqdm
@@ -29,6 +30,16 @@ class Mark:
 
     wall_s: float
     stats: Stats
+    clock: dict[str, Any]
+
+    @classmethod
+    def now(cls, emulation: Emulation) -> Mark:
+        """This moment."""
+        wall_s, stats, clock = time.monotonic(), emulation.session.stats(), {}
+        if emulation.clock:
+            with contextlib.suppress(ClockError):  # it has ended, and the server with it: noticed elsewhere
+                clock = emulation.clock.status()
+        return cls(wall_s, stats, clock)
 
 
 class _Watcher(threading.Thread):
@@ -63,6 +74,7 @@ class Measurement:
     report: dict[str, Any]
     wall_s: float
     stats: Stats
+    clock: dict[str, int]  # what the virtual clock counted; empty without one
 
 
 def measure(
@@ -90,7 +102,7 @@ def measure(
         variables={"PYTHONUNBUFFERED": "1"},
         client=True,
     )
-    watcher = _Watcher(process.stdout, log, engine, lambda: Mark(time.monotonic(), emulation.session.stats()))
+    watcher = _Watcher(process.stdout, log, engine, lambda: Mark.now(emulation))
     watcher.start()
     try:
         while (code := process.poll()) is None:
@@ -111,6 +123,9 @@ def measure(
     if watcher.begin is None or watcher.end is None:
         raise ClientError(f"the client's output does not tell when its load began and ended; see {log}.")
     report: dict[str, Any] = json.loads(result.read_text())
-    return Measurement(
-        report, watcher.end.wall_s - watcher.begin.wall_s, watcher.end.stats - watcher.begin.stats
-    )
+    begin, end = watcher.begin, watcher.end
+    counted = ("releases", "jumps", "turns", "gpu_waits", "payments", "spins", "rechecks", "unknown_calls")
+    clock = {
+        key: end.clock[key] - begin.clock[key] for key in counted if key in begin.clock and key in end.clock
+    }
+    return Measurement(report, end.wall_s - begin.wall_s, end.stats - begin.stats, clock)

@@ -8,7 +8,8 @@
 
 #include <cerrno>
 #include <cstddef>
-#include <cstdio>
+#include <cstdlib>
+#include <string>
 
 #include "../scheduling.h"
 
@@ -16,6 +17,7 @@ namespace revati::clock {
 namespace {
 
 constexpr int most_groups_on_a_cpu = 64;
+constexpr uint32_t fewest_cpus_for_fifo = 4;
 
 cpu_set_t allowed_cpus() {
     cpu_set_t set;
@@ -35,19 +37,42 @@ bool may_use_fifo() {
     return may;
 }
 
-// An abstract socket's name is ours until this process ends, however it ends, and leaves no file behind. It
-// is never listened on.
-bool claim(int cpu, int place) {
+// An abstract socket's name is ours until it is closed or this process ends, however it ends, and leaves no
+// file behind. It is never listened on. Negative: somebody else has it.
+int claim(const std::string& what) {
+    // Tests keep out of each other's way.
+    const char* prefix = getenv("REVATI_CLOCK_CLAIMS");
+    const std::string name = std::string(prefix != nullptr ? prefix : "revati") + "-" + what;
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
-    const int length =
-        snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "revati-cpu-%d-%d", cpu, place);
+    const size_t length = name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return false;
+    if (fd < 0) return -1;
     const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length);
-    if (bind(fd, reinterpret_cast<sockaddr*>(&address), bytes) == 0) return true;
+    if (bind(fd, reinterpret_cast<sockaddr*>(&address), bytes) == 0) return fd;
     close(fd);
-    return false;
+    return -1;
+}
+
+std::string cpu_name(int cpu) {
+    return "cpu-" + std::to_string(cpu);
+}
+std::string fifo_name(int cpu) {
+    return "fifo-" + std::to_string(cpu);
+}
+
+// Whoever is not in a real-time class would hardly run there.
+bool has_fifo_group(int cpu) {
+    const int fd = claim(fifo_name(cpu));
+    if (fd >= 0) close(fd);
+    return fd < 0;
+}
+
+int first_of(const cpu_set_t& set) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (CPU_ISSET(cpu, &set)) return cpu;
+    }
+    return -1;
 }
 
 }  // namespace
@@ -74,19 +99,23 @@ Placement::Placement(Page& page, const SessionOptions& options) : page_(page) {
         }
         fifo_ = true;
     } else {
-        // With a single CPU whoever watches the group would be starved by it.
-        fifo_ = permitted && takes_turns && options.pin && page.host_cpus > 1;
+        // A group that has work leaves nothing of its CPU to anybody else: not unasked, where there are few.
+        fifo_ = permitted && takes_turns && options.pin && page.host_cpus >= fewest_cpus_for_fifo;
     }
     one_cpu_ = fifo_ || (takes_turns && options.pin);
 }
 
-// Several groups spread: the second one on a CPU comes only when all have one. From the last CPU down, since
-// interrupts tend to go to the first.
+// Several groups spread: the second one on a CPU comes only when all have one. From the last CPU down: the
+// first one, which tends to get the interrupts, is left to everybody else by groups of a real-time class.
 void Placement::claim_cpu() {
     const cpu_set_t allowed = allowed_cpus();
+    const int left_to_others = fifo_ && page_.host_cpus > 1 ? first_of(allowed) : -1;
     for (int place = 0; place < most_groups_on_a_cpu; ++place) {
         for (int cpu = CPU_SETSIZE - 1; cpu >= 0; --cpu) {
-            if (!CPU_ISSET(cpu, &allowed) || !claim(cpu, place)) continue;
+            if (!CPU_ISSET(cpu, &allowed) || cpu == left_to_others || (!fifo_ && has_fifo_group(cpu)))
+                continue;
+            if (claim(cpu_name(cpu) + "-" + std::to_string(place)) < 0) continue;
+            if (fifo_) claim(fifo_name(cpu));
             cpu_ = cpu;
             return;
         }
