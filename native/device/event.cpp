@@ -127,7 +127,9 @@ Status record_event(Event* event, Stream* stream, bool external) {
     event->capture_nodes.clear();
     WorkTime work;
     work.duration_ns = event->options.timing ? gpu().event_record_ns : 0;
-    event->time().store(advance(stream, work), std::memory_order_release);
+    event->store(advance(stream, work));
+    event->deliveries.clear();
+    add_deliveries(&event->deliveries, StreamAccess::deliveries(stream));
     event->recorded = true;
     return Status::ok;
 }
@@ -149,7 +151,8 @@ Status wait_event(Stream* stream, Event* event, bool external) {
         StreamAccess::capture(stream)->state = CaptureState::invalidated;
         return Status::capture_isolation;
     }
-    hold_until(stream, event->time().load(std::memory_order_acquire));
+    hold_until(stream, event->load());
+    add_deliveries(&StreamAccess::deliveries(stream), event->deliveries);
     return Status::ok;
 }
 
@@ -158,7 +161,10 @@ Status query_event(Event* event) {
         const std::lock_guard<std::mutex> lock(event->mutex);
         if (belongs_to_capture(event)) return Status::captured_event;
     }
-    if (event->time().load(std::memory_order_acquire) <= now_ns()) return Status::ok;
+    if (is_over(event->load(), now_ns())) {
+        deliver_ready();
+        return Status::ok;
+    }
     charge_poll();
     return Status::not_ready;
 }
@@ -170,7 +176,8 @@ Status synchronize_event(Event* event) {
     }
     bump(stats().waits);
     charge(HostCall::wait);
-    wait_until_ns(event->time().load(std::memory_order_acquire), static_cast<uint32_t>(event->device));
+    wait_until(event->load(), static_cast<uint32_t>(event->device));
+    deliver_ready();
     return Status::ok;
 }
 
@@ -178,10 +185,10 @@ Status elapsed_ms(Event* start, Event* end, float* out) {
     if (!start->options.timing || !end->options.timing || !start->recorded || !end->recorded)
         return Status::invalid_handle;
     if (start->device != end->device) return Status::invalid_handle;
-    const int64_t end_ns = end->time().load(std::memory_order_acquire),
-                  start_ns = start->time().load(std::memory_order_acquire);
-    if (std::max(end_ns, start_ns) > now_ns()) return Status::not_ready;
-    *out = static_cast<float>(static_cast<double>(end_ns - start_ns) * 1e-6);
+    const Instant ended = end->load(), started = start->load();
+    const int64_t now = now_ns();
+    if (!is_over(ended, now) || !is_over(started, now)) return Status::not_ready;
+    *out = static_cast<float>(static_cast<double>(ended.known_ns - started.known_ns) * 1e-6);
     return Status::ok;
 }
 

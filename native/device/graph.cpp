@@ -28,6 +28,7 @@ GraphNode copy_payload(const GraphNode& original) {
     node.arg_storage = original.arg_storage;
     node.args = original.args;
     rebase_args(&node, original);
+    node.joint = original.joint;
     node.label = original.label;
     node.duration = original.duration;
     node.description = original.description;

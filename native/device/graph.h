@@ -7,13 +7,14 @@
 
 #include "cost/features.h"
 #include "device/export.h"
+#include "device/joint.h"
 #include "device/kernel.h"
 #include "device/status.h"
 #include "device/stream.h"
 
 namespace revati::device {
 
-enum class NodeKind : uint8_t { kernel, library, copy, fill, host, event_record, event_wait, child, empty };
+enum class NodeKind : uint8_t { kernel, library, joint, copy, fill, host, event_record, event_wait, child, empty };
 
 struct GraphNode {
     NodeKind kind = NodeKind::empty;
@@ -27,7 +28,9 @@ struct GraphNode {
     LaunchConfig config;
     std::vector<uint8_t> arg_storage;  // bytes of all kept arguments
     std::vector<void*> args;           // into arg_storage; empty if nothing needs them
-    // kernel and library
+    // joint, also a kernel that several ranks launch together
+    std::shared_ptr<const JointSet> joint;
+    // kernel, library, joint
     const char* label = nullptr;
     cost::Duration duration;
     uint32_t description = 0;  // see recording.h

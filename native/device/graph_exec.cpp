@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "device/device.h"
+#include "device/log.h"
 #include "device/memory.h"
 #include "device/recording.h"
 #include "device/stats.h"
@@ -22,6 +23,8 @@ class GraphExec {
     std::vector<int> active;               // nodes that do something on the host or are priced at each replay
     bool chain = false;                    // every node depends on the one before it and on nothing else
     bool has_dynamic = false;
+    bool has_joint = false;
+    std::vector<int64_t> before_ns;  // chain: static durations and gaps before each node
     int64_t static_ns =
         0;  // chain: sum over static nodes and gaps; otherwise the critical path if nothing is dynamic
     std::vector<std::pair<cost::Duration, uint64_t>>
@@ -124,7 +127,8 @@ void summarise(GraphExec* exec) {
     exec->totals.clear();
     exec->descriptions.clear();
     exec->recorded_as = 0;
-    exec->has_dynamic = false;
+    exec->has_dynamic = exec->has_joint = false;
+    exec->before_ns.clear();
     std::map<std::pair<int, int>, std::pair<cost::Duration, uint64_t>> totals;
     std::vector<int64_t> durations;
     for (size_t index = 0; index < exec->order.size(); ++index) {
@@ -132,8 +136,10 @@ void summarise(GraphExec* exec) {
         if (is_active(node)) exec->active.push_back(static_cast<int>(index));
         exec->descriptions.push_back(node.description);
         exec->has_dynamic = exec->has_dynamic || node.dynamic;
-        durations.push_back(node.dynamic ? 0 : node.duration.ns);
-        const bool counted = node.kind != NodeKind::empty && node.kind != NodeKind::host && !node.dynamic &&
+        exec->has_joint = exec->has_joint || node.kind == NodeKind::joint;
+        durations.push_back(node.dynamic || node.kind == NodeKind::joint ? 0 : node.duration.ns);
+        const bool counted = node.kind != NodeKind::empty && node.kind != NodeKind::host &&
+                             node.kind != NodeKind::joint && !node.dynamic &&
                              node.event == nullptr;
         if (!counted) continue;
         auto& [total, count] =
@@ -147,8 +153,13 @@ void summarise(GraphExec* exec) {
     if (exec->chain) {
         const int64_t gaps = exec->order.empty() ? 0 : static_cast<int64_t>(exec->order.size()) - 1;
         exec->static_ns = gaps * gpu().graph_kernel_gap_ns;
-        for (const int64_t ns : durations) exec->static_ns += ns;
-    } else if (!exec->has_dynamic) {
+        int64_t before_ns = 0;
+        for (const int64_t ns : durations) {
+            exec->before_ns.push_back(before_ns);
+            before_ns += ns + gpu().graph_kernel_gap_ns;
+            exec->static_ns += ns;
+        }
+    } else if (!exec->has_dynamic && !exec->has_joint) {
         exec->static_ns = critical_path_ns(*exec, durations);
     }
 }
@@ -169,11 +180,22 @@ struct Replay {
     Stream* stream = nullptr;
     std::vector<std::pair<int, int64_t>> dynamic;  // index of the node, duration
     std::vector<ChangedNode> changed;              // the same nodes, if work is recorded
+    // Graphs with joint work: the part of the chain up to the latest of it.
+    Instant reached;
+    int64_t reached_ns = 0;     // static time before that place
+    int64_t dynamic_ns = 0;     // since then
+    std::vector<Instant> ends;  // of each node, in graphs that are no chain
     std::vector<const GraphNode*> at_end;  // host functions and event records, which need the replay's times
 };
 
+bool touches_bytes(const GraphNode& node) {
+    return node.kind == NodeKind::copy || node.kind == NodeKind::fill || node.kind == NodeKind::host ||
+           (node.kind == NodeKind::kernel && node.kernel->effect != nullptr);
+}
+
 void replay_node(const GraphExec& exec, int index, Replay* replay) {
     const GraphNode& node = *exec.order[index];
+    if (touches_bytes(node)) deliver(&StreamAccess::deliveries(replay->stream));
     switch (node.kind) {
         case NodeKind::kernel:
             if (node.kernel->effect != nullptr)
@@ -187,6 +209,7 @@ void replay_node(const GraphExec& exec, int index, Replay* replay) {
                     replay->changed.push_back(
                         {static_cast<uint32_t>(index), describe_kernel(*node.kernel, node.config, duration)});
                 }
+                replay->dynamic_ns += duration.ns;
             }
             break;
         case NodeKind::copy:
@@ -199,11 +222,68 @@ void replay_node(const GraphExec& exec, int index, Replay* replay) {
             fill_bytes(node.destination, node.value, node.element_bytes, node.bytes);
             break;
         case NodeKind::event_wait:
-            hold_until(replay->stream, node.event->time().load(std::memory_order_acquire));
+            hold_until(replay->stream, node.event->load());
+            add_deliveries(&StreamAccess::deliveries(replay->stream), node.event->deliveries);
+            break;
+        case NodeKind::joint:
             break;
         default:
             replay->at_end.push_back(&node);
     }
+}
+
+Instant join(const GraphNode& node, const Instant& start, Replay* replay) {
+    JointStatus result = JointStatus::ok;
+    const Instant end = start_joint(*node.joint, start, &StreamAccess::deliveries(replay->stream), &result);
+    if (result != JointStatus::ok)
+        log_once("%s in a graph: a rank has ended, or ranks replay different graphs", node.joint->label);
+    count_duration(node.duration);
+    return end;
+}
+
+// The moment at which a replay that began at `start` is over.
+Instant replay_chain(const GraphExec& exec, const Instant& start, Replay* replay) {
+    replay->reached = start;
+    replay->reached_ns = replay->dynamic_ns = 0;
+    const auto move_on = [&](int64_t static_ns) {
+        replay->reached.add(static_ns - replay->reached_ns + replay->dynamic_ns);
+        replay->reached_ns = static_ns;
+        replay->dynamic_ns = 0;
+    };
+    for (const int index : exec.active) {
+        replay_node(exec, index, replay);
+        if (exec.order[index]->kind != NodeKind::joint) continue;
+        move_on(exec.before_ns[index]);
+        replay->reached = join(*exec.order[index], replay->reached, replay);
+    }
+    move_on(exec.static_ns);
+    return replay->reached;
+}
+
+Instant replay_branches(const GraphExec& exec, const Instant& start, Replay* replay) {
+    const int64_t gap_ns = gpu().graph_kernel_gap_ns;
+    replay->ends.resize(exec.order.size());
+    Instant last = start;
+    for (size_t index = 0; index < exec.order.size(); ++index) {
+        const GraphNode& node = *exec.order[index];
+        Instant begin = start;
+        for (const int dependency : exec.before[index]) {
+            Instant before = replay->ends[dependency];
+            before.add(gap_ns);
+            begin.raise(before);
+        }
+        const size_t priced = replay->dynamic.size();
+        if (is_active(node)) replay_node(exec, static_cast<int>(index), replay);
+        if (node.kind == NodeKind::joint) {
+            begin = join(node, begin, replay);
+        } else {
+            begin.add(replay->dynamic.size() > priced ? replay->dynamic.back().second
+                                                      : node.dynamic ? 0 : node.duration.ns);
+        }
+        replay->ends[index] = begin;
+        last.raise(begin);
+    }
+    return last;
 }
 
 int64_t replay_ns(const GraphExec& exec, const Replay& replay) {
@@ -273,6 +353,7 @@ Status update_exec(GraphExec* exec, const Graph* graph) {
 
 Status launch_graph(GraphExec* exec, Stream* stream) {
     charge(HostCall::graph_launch);
+    const JointWakes wakes;
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) return capture_child(*exec, stream);
     // Kept from replay to replay: a decode step is one of these, and must not allocate.
@@ -281,23 +362,33 @@ Status launch_graph(GraphExec* exec, Stream* stream) {
     replay.dynamic.clear();
     replay.changed.clear();
     replay.at_end.clear();
-    for (const int index : exec->active) replay_node(*exec, index, &replay);
     WorkTime work;
-    work.duration_ns = replay_ns(*exec, replay);
     work.latency_ns = gpu().graph_launch_latency_ns;
     work.gap_ns = gpu().kernel_gap_ns;
-    const int64_t end_ns = advance(stream, work);
+    Instant start, end;
+    if (exec->has_joint) {
+        start = start_of(stream, work);
+        end = exec->chain ? replay_chain(*exec, start, &replay) : replay_branches(*exec, start, &replay);
+        finish_at(stream, end);
+    } else {
+        for (const int index : exec->active) replay_node(*exec, index, &replay);
+        work.duration_ns = replay_ns(*exec, replay);
+        start = end = advance(stream, work);
+        start.add(-work.duration_ns);
+    }
     for (const GraphNode* const node : replay.at_end) {
-        if (node->kind == NodeKind::host) schedule_host_call(stream, end_ns, node->function, node->user);
+        if (node->kind == NodeKind::host) schedule_host_call(stream, end, node->function, node->user);
         if (node->kind == NodeKind::event_record) {
-            node->event->time().store(end_ns, std::memory_order_release);
+            node->event->store(end);
+            node->event->deliveries.clear();
+            add_deliveries(&node->event->deliveries, StreamAccess::deliveries(stream));
             node->event->recorded = true;
         }
     }
     count_totals(*exec);
     if (recording()) {
         record_replay(stream, &exec->recorded_as, exec->descriptions, replay.changed,
-                      {end_ns - work.duration_ns, end_ns});
+                      {start, end});
     }
     return Status::ok;
 }

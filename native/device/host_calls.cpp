@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <thread>
 
@@ -23,6 +24,7 @@ struct CallQueue {
     std::mutex mutex;
     std::condition_variable arrived, finished;
     std::multimap<int64_t, Call> pending;  // by due time; equal times keep their order
+    std::deque<std::pair<Instant, Call>> undated;  // behind joint work whose end is not known
     bool running = false;
 };
 
@@ -32,7 +34,16 @@ void run_calls() {
     pthread_setname_np(pthread_self(), "revati-callback");
     std::unique_lock<std::mutex> lock(queue->mutex);
     for (;;) {
-        queue->arrived.wait(lock, [] { return !queue->pending.empty(); });
+        queue->arrived.wait(lock, [] { return !queue->pending.empty() || !queue->undated.empty(); });
+        if (!queue->undated.empty()) {
+            const auto [due, call] = queue->undated.front();
+            queue->undated.pop_front();
+            lock.unlock();
+            const int64_t due_ns = wait_known(due);
+            lock.lock();
+            queue->pending.emplace(due_ns, call);
+            continue;
+        }
         const auto first = queue->pending.begin();
         const int64_t due_ns = first->first;
         const Call call = first->second;
@@ -62,13 +73,17 @@ CallQueue& started_queue() {
 
 }  // namespace
 
-void schedule_host_call(Stream* stream, int64_t due_ns, HostFunction function, void* user) {
+void schedule_host_call(Stream* stream, const Instant& due, HostFunction function, void* user) {
     static auto* const starting = new std::mutex;
     const std::lock_guard<std::mutex> start_lock(*starting);
     CallQueue& calls = started_queue();
     StreamAccess::pending_host_calls(stream).fetch_add(1);
     const std::lock_guard<std::mutex> lock(calls.mutex);
-    calls.pending.emplace(due_ns, Call{stream, function, user});
+    if (due.is_known()) {
+        calls.pending.emplace(due.known_ns, Call{stream, function, user});
+    } else {
+        calls.undated.emplace_back(due, Call{stream, function, user});
+    }
     calls.arrived.notify_one();
 }
 

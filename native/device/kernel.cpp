@@ -16,6 +16,19 @@ std::vector<EffectMatcher>& matchers() {
     return *list;
 }
 
+std::vector<JointMatcher>& joint_matchers() {
+    static auto* const list = new std::vector<JointMatcher>;
+    return *list;
+}
+
+const JointKernel* find_joint(const Kernel& kernel) {
+    for (const JointMatcher matcher : joint_matchers()) {
+        const JointKernel* const joint = matcher(kernel);
+        if (joint != nullptr) return joint;
+    }
+    return nullptr;
+}
+
 const Effect* find_effect(const Kernel& kernel) {
     for (const EffectMatcher matcher : matchers()) {
         const Effect* const effect = matcher(kernel);
@@ -41,6 +54,10 @@ void register_effect_matcher(EffectMatcher matcher) {
     matchers().push_back(matcher);
 }
 
+void register_joint_matcher(JointMatcher matcher) {
+    joint_matchers().push_back(matcher);
+}
+
 void resolve(Kernel* kernel) {
     if (kernel->resolved.load(std::memory_order_acquire)) return;
     static auto* const mutex = new std::mutex;
@@ -48,6 +65,7 @@ void resolve(Kernel* kernel) {
     if (kernel->resolved.load(std::memory_order_acquire)) return;
     kernel->effect = find_effect(*kernel);
     kernel->model = estimator().model_for(kernel->name.c_str());
+    kernel->joint = find_joint(*kernel);
     std::vector<uint32_t> wanted;
     if (kernel->effect != nullptr) {
         check_layout(*kernel, kernel->effect->arg_bytes);
@@ -55,6 +73,8 @@ void resolve(Kernel* kernel) {
     }
     if (wanted.size() < kernel->model->expected_arg_bytes().size())
         wanted = kernel->model->expected_arg_bytes();
+    if (kernel->joint != nullptr && wanted.size() < kernel->joint->arg_bytes.size())
+        wanted = kernel->joint->arg_bytes;
     if (kernel->params.known) wanted = kernel->params.bytes;
     kernel->kept_arg_bytes = std::move(wanted);
     kernel->resolved.store(true, std::memory_order_release);

@@ -50,6 +50,19 @@ struct Effect {
     std::vector<uint32_t> arg_bytes;
 };
 
+// A kernel that all ranks of a group launch, each on its own GPU, and that waits for the others.
+struct JointKernel {
+    struct Place {
+        uint64_t memory = 0, offset = 0;  // of rank 0's shared buffer, the same in all processes
+        int ranks = 0, rank = 0;
+        uint64_t size = 0;  // must agree among the ranks
+    };
+    // False if the arguments do not tell.
+    bool (*find)(void* const* args, const JointKernel& kernel, Place* place) = nullptr;
+    int ranks = 0;  // from the kernel's name
+    std::vector<uint32_t> arg_bytes;
+};
+
 struct ParamLayout {
     bool known = false;
     std::vector<uint32_t> bytes;    // size of each parameter, in order
@@ -77,6 +90,7 @@ struct Kernel {
     std::atomic<bool> resolved{false};
     const Effect* effect = nullptr;
     const cost::KernelModel* model = nullptr;
+    const JointKernel* joint = nullptr;
     // Sizes to copy when a launch is captured; empty if neither effect nor model wants arguments at replay.
     std::vector<uint32_t> kept_arg_bytes;
 };
@@ -85,6 +99,8 @@ struct Kernel {
 // layout and returns its effect, or null. First match wins; asked once per kernel.
 using EffectMatcher = const Effect* (*)(const Kernel& kernel);
 REVATI_API void register_effect_matcher(EffectMatcher matcher);
+using JointMatcher = const JointKernel* (*)(const Kernel& kernel);
+REVATI_API void register_joint_matcher(JointMatcher matcher);
 
 // Sizes of a kernel's parameters (and its attributes) from the `.nv.info` metadata of a cubin held in memory.
 // False if `image` is no ELF cubin or does not hold the kernel.

@@ -59,6 +59,8 @@ REVATI_API void fill_bytes(void* destination, uint32_t value, size_t element_byt
 REVATI_API Status share_memory(void* pointer, MemoryShareHandle* out);
 REVATI_API Status open_shared_memory(int device, const MemoryShareHandle& handle, void** out);
 REVATI_API Status close_shared_memory(void* pointer);
+// What a pointer into memory shared with other processes means in all of them: a file and a place in it.
+REVATI_API bool shared_place(const void* pointer, uint64_t* file, uint64_t* offset);
 
 // Virtual memory management (reserve / create / map / export / import).
 struct PhysicalMemory;

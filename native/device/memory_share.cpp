@@ -3,6 +3,7 @@
 // through the exporter's /proc entry.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -126,6 +127,25 @@ Status close_shared_memory(void* pointer) {
     close(mapping->fd);
     delete mapping;
     return Status::ok;
+}
+
+bool shared_place(const void* pointer, uint64_t* file, uint64_t* offset) {
+    int fd = -1;
+    {
+        MemoryTable& table = memory_table();
+        const std::lock_guard lock(table.mutex);
+        const TableEntry* const entry = find_entry(table, pointer);
+        if (entry == nullptr) return false;
+        if (entry->mapping != nullptr) {
+            fd = entry->mapping->fd;
+            *offset = reinterpret_cast<uintptr_t>(pointer) - entry->mapping->base;
+        }
+    }
+    if (fd < 0) fd = physical_file_at(pointer, offset);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0) return false;
+    *file = status.st_ino;
+    return true;
 }
 
 }  // namespace revati::device

@@ -46,6 +46,8 @@ TableEntry* find_entry(MemoryTable& table, const void* pointer);
 // Address space of `bytes`, aligned to large pages, readable, writable and untouched; null if the process has
 // none left.
 void* map_untouched(size_t bytes);
+// The file behind a mapped address, and the place in it; -1 if there is none.
+int physical_file_at(const void* pointer, uint64_t* offset);
 void insert_entry(MemoryTable& table, const TableEntry& entry);
 
 }  // namespace revati::device

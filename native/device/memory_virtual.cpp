@@ -26,7 +26,11 @@ namespace {
 struct VirtualState {
     std::mutex mutex;
     std::map<uintptr_t, size_t> reservations;
-    std::map<uintptr_t, PhysicalMemory*> mapped;
+    struct Part {
+        PhysicalMemory* memory;
+        size_t offset;
+    };
+    std::map<uintptr_t, Part> mapped;
     std::set<PhysicalMemory*> handles;
 };
 
@@ -117,10 +121,11 @@ Status retain_physical(void* mapped_address, PhysicalMemory** out) {
     auto found = state().mapped.upper_bound(address);
     if (found == state().mapped.begin()) return Status::invalid_value;
     --found;
-    if (address - found->first >= found->second->bytes) return Status::invalid_value;
-    ++found->second->references;
-    state().handles.insert(found->second);
-    *out = found->second;
+    PhysicalMemory* const memory = found->second.memory;
+    if (address - found->first >= memory->bytes) return Status::invalid_value;
+    ++memory->references;
+    state().handles.insert(memory);
+    *out = memory;
     return Status::ok;
 }
 
@@ -140,7 +145,7 @@ Status map_physical(void* address, size_t bytes, size_t offset, PhysicalMemory* 
                  static_cast<off_t>(offset)) != address) {
             return Status::map_failed;
         }
-        state().mapped[base] = memory;
+        state().mapped[base] = {memory, offset};
         ++memory->references;
     }
     MemoryTable& table = memory_table();
@@ -164,7 +169,7 @@ Status unmap_physical(void* address, size_t bytes) {
     const std::lock_guard lock(state().mutex);
     for (auto found = state().mapped.lower_bound(base);
          found != state().mapped.end() && found->first < base + bytes;) {
-        PhysicalMemory* const memory = found->second;
+        PhysicalMemory* const memory = found->second.memory;
         found = state().mapped.erase(found);
         if (memory->references == 1) state().handles.erase(memory);
         drop_reference(memory);
@@ -189,6 +194,16 @@ Status import_physical(int fd, PhysicalMemory** out) {
     }
     // The exporter's process carries the charge.
     return adopt(current_device(), static_cast<size_t>(status.st_size), own, false, out);
+}
+
+int physical_file_at(const void* pointer, uint64_t* offset) {
+    const std::lock_guard lock(state().mutex);
+    const auto address = reinterpret_cast<uintptr_t>(pointer);
+    auto found = state().mapped.upper_bound(address);
+    if (found == state().mapped.begin()) return -1;
+    --found;
+    *offset = found->second.offset + (address - found->first);
+    return found->second.memory->fd;
 }
 
 int physical_device_of(const PhysicalMemory* memory) {

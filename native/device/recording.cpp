@@ -92,14 +92,14 @@ const Description* description(uint32_t number) {
     return &all.descriptions[number - 1];
 }
 
-void record_work(const Stream* stream, uint32_t number, int64_t end_ns) {
+void record_work(const Stream* stream, uint32_t number, const Instant& end) {
     if (number == 0) return;
     if (launch_log_on()) log_work(stream, number, 0);
-    if (tracing()) trace_work(stream, number, end_ns);
+    if (tracing()) trace_work(stream, number, end);
 }
 
 void record_replay(const Stream* stream, uint32_t* graph, const std::vector<uint32_t>& nodes,
-                   const std::vector<ChangedNode>& changed, ReplayTime time) {
+                   const std::vector<ChangedNode>& changed, const ReplayTime& time) {
     if (*graph == 0) *graph = graphs.fetch_add(1) + 1;
     if (launch_log_on()) {
         const uint64_t replay = next_replay();

@@ -11,6 +11,7 @@
 
 #include "cost/features.h"
 #include "cost/question.h"
+#include "device/export.h"
 #include "device/stream.h"
 
 namespace revati::device {
@@ -28,12 +29,12 @@ bool recording();
 // Number of the description of the work that was just priced on this thread, from 1. Call it right after the
 // estimator was asked.
 uint32_t describe_kernel(const Kernel& kernel, const LaunchConfig& config, const cost::Duration& duration);
-uint32_t describe_call(const char* label, const cost::Duration& duration);
+REVATI_API uint32_t describe_call(const char* label, const cost::Duration& duration);
 // The pointer stays valid.
 const Description* description(uint32_t number);
 
-// Work of its own that ends at `end_ns`.
-void record_work(const Stream* stream, uint32_t number, int64_t end_ns);
+// Work of its own.
+void record_work(const Stream* stream, uint32_t number, const Instant& end);
 
 // One replay. `nodes` are the descriptions of the graph's nodes, 0 for those that are no work; `changed`
 // lists the ones that were priced anew. `graph` numbers the definition and is filled in at the first replay.
@@ -41,9 +42,9 @@ struct ChangedNode {
     uint32_t index, number;
 };
 struct ReplayTime {
-    int64_t start_ns, end_ns;
+    Instant start, end;
 };
 void record_replay(const Stream* stream, uint32_t* graph, const std::vector<uint32_t>& nodes,
-                   const std::vector<ChangedNode>& changed, ReplayTime time);
+                   const std::vector<ChangedNode>& changed, const ReplayTime& time);
 
 }  // namespace revati::device

@@ -23,15 +23,9 @@ StreamArena& arena() {
 // Ends of work per device: on blocking streams (the legacy default stream waits for those), and on streams
 // that have been destroyed.
 struct DeviceTails {
-    std::atomic<int64_t> blocking_ns{0}, destroyed_ns{0};
+    Timeline blocking, destroyed;
 };
 DeviceTails tails[ledger_max_gpus];
-
-void raise(std::atomic<int64_t>& value, int64_t candidate) {
-    int64_t seen = value.load(std::memory_order_relaxed);
-    while (seen < candidate && !value.compare_exchange_weak(seen, candidate, std::memory_order_acq_rel)) {
-    }
-}
 
 struct DefaultStreams {
     Stream* legacy[ledger_max_gpus] = {};
@@ -85,7 +79,7 @@ Status destroy_stream(Stream* stream) {
     if (StreamAccess::capture(stream) != nullptr) invalidate_capture(stream);
     // Work already submitted goes on; its effects have been applied and its time counts in the device's tail.
     wait_for_host_calls(stream);
-    raise(tails[stream->device()].destroyed_ns, StreamAccess::tail(stream).load(std::memory_order_acquire));
+    tails[stream->device()].destroyed.raise(StreamAccess::tail(stream).load());
     arena().destroy(stream);
     return Status::ok;
 }
@@ -94,46 +88,52 @@ bool is_stream(const void* handle) {
     return arena().contains(handle);
 }
 
-int64_t advance(Stream* stream, const WorkTime& work) {
-    DeviceTails& device = tails[stream->device()];
-    const bool legacy = stream->is_default(), blocking = StreamAccess::blocking(stream);
-    std::atomic<int64_t>& tail = StreamAccess::tail(stream);
-    const int64_t now = now_ns();
-    int64_t start = now + work.latency_ns;
-    int64_t before = tail.load(std::memory_order_relaxed);
-    if (legacy) {
-        before = std::max(before, device.blocking_ns.load(std::memory_order_acquire));
-    } else if (blocking) {
-        before = std::max(
-            before, StreamAccess::tail(default_stream(stream->device())).load(std::memory_order_acquire));
+Instant start_of(Stream* stream, const WorkTime& work) {
+    Instant start = StreamAccess::tail(stream).load();
+    if (stream->is_default()) {
+        start.raise(tails[stream->device()].blocking.load());
+    } else if (StreamAccess::blocking(stream)) {
+        start.raise(StreamAccess::tail(default_stream(stream->device())).load());
     }
-    start = std::max(start, before + work.gap_ns);
-    if (work.engine_free_ns != nullptr)
-        start = std::max(start, work.engine_free_ns->load(std::memory_order_acquire));
-    const int64_t end = start + work.duration_ns;
-    if (work.engine_free_ns != nullptr) raise(*work.engine_free_ns, end);
-    tail.store(end, std::memory_order_release);
-    if (blocking && !legacy) raise(device.blocking_ns, end);
+    start.add(work.gap_ns);
+    start.raise(now_ns() + work.latency_ns);
+    if (work.engine_free_ns != nullptr) start.raise(work.engine_free_ns->load(std::memory_order_acquire));
+    return start;
+}
+
+void finish_at(Stream* stream, const Instant& end) {
+    StreamAccess::tail(stream).store(end);
+    if (StreamAccess::blocking(stream) && !stream->is_default()) tails[stream->device()].blocking.raise(end);
+}
+
+Instant advance(Stream* stream, const WorkTime& work) {
+    Instant end = start_of(stream, work);
+    end.add(work.duration_ns);
+    // An engine serves other streams while work waits for ranks that have not come.
+    if (work.engine_free_ns != nullptr && end.is_known()) {
+        int64_t seen = work.engine_free_ns->load(std::memory_order_relaxed);
+        while (seen < end.known_ns && !work.engine_free_ns->compare_exchange_weak(seen, end.known_ns)) {
+        }
+    }
+    finish_at(stream, end);
     return end;
 }
 
-void hold_until(Stream* stream, int64_t time_ns) {
-    raise(StreamAccess::tail(stream), time_ns);
+void hold_until(Stream* stream, const Instant& instant) {
+    StreamAccess::tail(stream).raise(instant);
 }
 
-int64_t device_tail_ns(int device) {
-    int64_t end = tails[device].destroyed_ns.load(std::memory_order_acquire);
+Instant device_tail(int device) {
+    Instant end = tails[device].destroyed.load();
     arena().for_each([&](Stream* stream) {
-        if (stream->device() == device)
-            end = std::max(end, StreamAccess::tail(stream).load(std::memory_order_acquire));
+        if (stream->device() == device) end.raise(StreamAccess::tail(stream).load());
     });
     return end;
 }
 
-int64_t stream_end_ns(Stream* stream) {
-    int64_t end = StreamAccess::tail(stream).load(std::memory_order_acquire);
-    if (stream->is_default())
-        end = std::max(end, tails[stream->device()].blocking_ns.load(std::memory_order_acquire));
+Instant stream_end(Stream* stream) {
+    Instant end = StreamAccess::tail(stream).load();
+    if (stream->is_default()) end.raise(tails[stream->device()].blocking.load());
     return end;
 }
 
@@ -152,7 +152,8 @@ Status synchronize(Stream* stream) {
     const Status allowed = refuse_while_capturing(stream);
     if (allowed != Status::ok) return allowed;
     bump(stats().waits);
-    wait_until_ns(stream_end_ns(stream), static_cast<uint32_t>(stream->device()));
+    wait_until(stream_end(stream), static_cast<uint32_t>(stream->device()));
+    deliver_ready();
     wait_for_host_calls(stream);
     return Status::ok;
 }
@@ -163,7 +164,8 @@ Status synchronize_device(int device) {
     const Status safe = check_unsafe_call();
     if (safe != Status::ok) return safe;
     bump(stats().waits);
-    wait_until_ns(device_tail_ns(device), static_cast<uint32_t>(device));
+    wait_until(device_tail(device), static_cast<uint32_t>(device));
+    deliver_ready();
     std::vector<Stream*> waiting;
     arena().for_each([&](Stream* stream) {
         if (stream->device() == device && StreamAccess::pending_host_calls(stream).load() > 0)
@@ -176,8 +178,10 @@ Status synchronize_device(int device) {
 Status query(Stream* stream) {
     const Status allowed = refuse_while_capturing(stream);
     if (allowed != Status::ok) return allowed;
-    if (stream_end_ns(stream) <= now_ns() && StreamAccess::pending_host_calls(stream).load() == 0)
+    if (is_over(stream_end(stream), now_ns()) && StreamAccess::pending_host_calls(stream).load() == 0) {
+        deliver_ready();
         return Status::ok;
+    }
     charge_poll();
     return Status::not_ready;
 }

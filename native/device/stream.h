@@ -11,6 +11,7 @@
 
 #include "cost/features.h"
 #include "device/export.h"
+#include "device/instant.h"
 #include "device/kernel.h"
 #include "device/status.h"
 
@@ -19,6 +20,7 @@ namespace revati::device {
 struct Graph;
 struct GraphNode;
 struct Capture;
+class Delivery;
 
 enum class CaptureMode : uint8_t { global, thread_local_, relaxed };
 enum class CaptureState : uint8_t { none, active, invalidated };
@@ -42,7 +44,8 @@ class Stream {
     bool default_ = false;
     bool blocking_ = true;  // synchronises with the legacy default stream
     std::mutex mutex_;
-    std::atomic<int64_t> tail_ns_{0};
+    Timeline tail_;
+    std::vector<std::shared_ptr<Delivery>> deliveries_;  // of joint work, still to come
     std::shared_ptr<Capture> capture_;
     std::vector<GraphNode*> capture_tail_;  // the nodes that the next captured work depends on
     std::atomic<int> pending_host_calls_{0};
@@ -97,10 +100,6 @@ REVATI_API Status fill(Stream* stream, void* destination, uint32_t value, size_t
                        size_t elements, bool synchronous);
 using HostFunction = void (*)(void* user);
 REVATI_API Status call_host(Stream* stream, HostFunction function, void* user);
-// For work that several processes do together: the instant at which everything submitted so far is done, and
-// the earliest start of what is submitted later.
-REVATI_API int64_t stream_end_ns(Stream* stream);
-REVATI_API void hold_until(Stream* stream, int64_t time_ns);
 
 // Capture.
 REVATI_API Status begin_capture(Stream* stream, CaptureMode mode, Graph* into = nullptr);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/graph.h"
+#include "device/joint_internal.h"
 #include "device/stream.h"
 
 namespace revati::device {
@@ -28,19 +29,29 @@ class Event {
     EventOptions options;
     std::mutex mutex;
     bool recorded = false;
-    std::atomic<int64_t> time_ns{0};                 // when the recorded work is done
-    std::atomic<int64_t>* shared_time_ns = nullptr;  // of an inter-process event; then `time_ns` is unused
+    Timeline time;                                   // when the recorded work is done
+    Deliveries deliveries;                           // that come before that
+    std::atomic<int64_t>* shared_time_ns = nullptr;  // of an inter-process event; then `time` is unused
     int shared_fd = -1;
     std::shared_ptr<Capture> capture;
     std::vector<GraphNode*> capture_nodes;
 
-    std::atomic<int64_t>& time() { return shared_time_ns != nullptr ? *shared_time_ns : time_ns; }
+    Instant load() {
+        if (shared_time_ns == nullptr) return time.load();
+        return shared_time_ns->load(std::memory_order_acquire);
+    }
+    // An inter-process event holds a number: who records one behind joint work waits until it is known.
+    void store(const Instant& instant) {
+        if (shared_time_ns == nullptr) return time.store(instant);
+        shared_time_ns->store(wait_known(instant), std::memory_order_release);
+    }
 };
 
 // The only way into a stream's private state.
 struct StreamAccess {
     static std::mutex& mutex(Stream* stream) { return stream->mutex_; }
-    static std::atomic<int64_t>& tail(Stream* stream) { return stream->tail_ns_; }
+    static Timeline& tail(Stream* stream) { return stream->tail_; }
+    static Deliveries& deliveries(Stream* stream) { return stream->deliveries_; }
     static std::shared_ptr<Capture>& capture(Stream* stream) { return stream->capture_; }
     static std::vector<GraphNode*>& capture_tail(Stream* stream) { return stream->capture_tail_; }
     static std::atomic<int>& pending_host_calls(Stream* stream) { return stream->pending_host_calls_; }
@@ -60,9 +71,20 @@ struct WorkTime {
 
 // Puts work on the stream's time line; returns the instant at which it ends. The stream must not be
 // capturing.
-int64_t advance(Stream* stream, const WorkTime& work);
+Instant advance(Stream* stream, const WorkTime& work);
+// Its two halves: when work can start (its duration aside), and that the stream is busy until `end`.
+Instant start_of(Stream* stream, const WorkTime& work);
+void finish_at(Stream* stream, const Instant& end);
+void hold_until(Stream* stream, const Instant& instant);
+// The moment at which everything submitted so far is done.
+Instant stream_end(Stream* stream);
 // Latest end of any work that this process submitted to the device.
-int64_t device_tail_ns(int device);
+Instant device_tail(int device);
+void count_joint(const Stream* stream, const JointSet& set, const Instant& end);
+// A launch of a kernel that waits for other ranks; null if its group cannot be told.
+std::shared_ptr<const JointSet> joint_set_of(const Kernel& kernel, const LaunchConfig& config,
+                                             void* const* args, int device);
+void launch_joint(Stream* stream, const JointSet& set);
 
 // Capture state of the stream. `lock` must be held on its mutex.
 bool is_capturing(Stream* stream);
@@ -78,8 +100,8 @@ void resolve(Kernel* kernel);
 cost::Duration price(const Kernel& kernel, const LaunchConfig& config, void* const* args);
 void perform(const Kernel& kernel, const LaunchConfig& config, void* const* args, int device, Stream* stream);
 
-// Runs `function` on the callback thread once virtual time reaches `due_ns`.
-void schedule_host_call(Stream* stream, int64_t due_ns, HostFunction function, void* user);
+// Runs `function` on the callback thread once virtual time reaches `due`.
+void schedule_host_call(Stream* stream, const Instant& due, HostFunction function, void* user);
 void wait_for_host_calls(Stream* stream);
 
 }  // namespace revati::device

@@ -38,6 +38,11 @@ Status capture_launch(Stream* stream, Kernel* kernel, const LaunchConfig& config
     node.description = describe_kernel(*kernel, config, node.duration);
     node.dynamic = kernel->model->depends_on_memory();
     keep_args(*kernel, args, &node);
+    if (kernel->joint != nullptr) {
+        node.joint = joint_set_of(*kernel, config, args, stream->device());
+        if (node.joint != nullptr) node.kind = NodeKind::joint;
+        if (node.joint != nullptr) node.dynamic = false;
+    }
     return capture_node(stream, std::move(node));
 }
 
@@ -107,7 +112,7 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
     const cost::CopyKind kind = classify_copy(shape.destination, shape.source, &pinned);
     const cost::Duration duration = estimator().copy({kind, bytes, pinned});
     const uint32_t description = describe_call("copy", duration);
-    int64_t end_ns = 0;
+    Instant end;
     {
         const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
         if (is_capturing(stream)) {
@@ -119,15 +124,16 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
         work.duration_ns = duration.ns;
         work.latency_ns = gpu().launch_latency_ns;
         work.engine_free_ns = copy_engine(stream->device(), kind);
-        end_ns = advance(stream, work);
+        end = advance(stream, work);
         count_duration(duration);
-        record_work(stream, description, end_ns);
+        record_work(stream, description, end);
+        deliver(&StreamAccess::deliveries(stream));
         move_rows(shape);
     }
     bump(stats().copies);
     bump(stats().copied_bytes, bytes);
     if (returns_late(kind, pinned, synchronous))
-        wait_until_ns(end_ns, static_cast<uint32_t>(stream->device()));
+        wait_until(end, static_cast<uint32_t>(stream->device()));
     return Status::ok;
 }
 
@@ -158,14 +164,25 @@ Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void**
     if (!valid(config)) return Status::invalid_value;
     charge(HostCall::launch);
     resolve(kernel);
+    const JointWakes wakes;
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) return capture_launch(stream, kernel, config, args);
+    if (kernel->joint != nullptr) {
+        const auto set = joint_set_of(*kernel, config, args, stream->device());
+        if (set != nullptr) {
+            launch_joint(stream, *set);
+            return Status::ok;
+        }
+    }
     // The effect comes first: a model may read what this very kernel computes.
-    if (kernel->effect != nullptr) perform(*kernel, config, args, stream->device(), stream);
+    if (kernel->effect != nullptr) {
+        deliver(&StreamAccess::deliveries(stream));
+        perform(*kernel, config, args, stream->device(), stream);
+    }
     const cost::Duration duration = price(*kernel, config, args);
-    const int64_t end_ns = advance(stream, kernel_time(duration));
+    const Instant end = advance(stream, kernel_time(duration));
     count_duration(duration);
-    record_work(stream, describe_kernel(*kernel, config, duration), end_ns);
+    record_work(stream, describe_kernel(*kernel, config, duration), end);
     bump(stats().launches);
     return Status::ok;
 }
@@ -182,9 +199,9 @@ Status submit(Stream* stream, const char* label, const cost::Duration& duration)
         node.description = description;
         return capture_node(stream, std::move(node));
     }
-    const int64_t end_ns = advance(stream, kernel_time(duration));
+    const Instant end = advance(stream, kernel_time(duration));
     count_duration(duration);
-    record_work(stream, description, end_ns);
+    record_work(stream, description, end);
     bump(stats().library_calls);
     return Status::ok;
 }
@@ -223,9 +240,10 @@ Status fill(Stream* stream, void* destination, uint32_t value, size_t element_by
         node.description = description;
         return capture_node(stream, std::move(node));
     }
-    const int64_t end_ns = advance(stream, kernel_time(duration));
+    const Instant end = advance(stream, kernel_time(duration));
     count_duration(duration);
-    record_work(stream, description, end_ns);
+    record_work(stream, description, end);
+    deliver(&StreamAccess::deliveries(stream));
     fill_bytes(destination, value, element_bytes, elements);
     return Status::ok;
 }
@@ -242,6 +260,7 @@ Status call_host(Stream* stream, HostFunction function, void* user) {
     }
     WorkTime work;
     work.latency_ns = gpu().launch_latency_ns;
+    deliver(&StreamAccess::deliveries(stream));
     schedule_host_call(stream, advance(stream, work), function, user);
     return Status::ok;
 }

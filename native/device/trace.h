@@ -2,7 +2,8 @@
 // `$REVATI_SESSION/tracing`. `revati explain` and `--trace` read it (revati/tracing/records.py).
 //
 // The file is an array of 64-byte records, little-endian. What a record refers to (texts, descriptions,
-// graphs) stands before it. Zeros end the file: it is a shared mapping and outlives a killed process.
+// graphs) stands before it. Work that waits for other ranks is written once its end is known. Zeros end the
+// file: it is a shared mapping and outlives a killed process.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +38,9 @@ static_assert(sizeof(TraceRecord) == 64);
 // True if the process is traced. Cheap. Callers of the others ask first.
 bool tracing();
 
-void trace_work(const Stream* stream, uint32_t number, int64_t end_ns);
+void trace_work(const Stream* stream, uint32_t number, const Instant& end);
 void trace_replay(const Stream* stream, uint32_t graph, const std::vector<uint32_t>& nodes,
-                  const std::vector<ChangedNode>& changed, ReplayTime time);
+                  const std::vector<ChangedNode>& changed, const ReplayTime& time);
 void trace_host_call(HostCall call, int64_t start_ns, int64_t end_ns);
 void trace_host_wait(int device, int64_t start_ns, int64_t end_ns);
 

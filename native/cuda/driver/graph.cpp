@@ -15,6 +15,7 @@ CUgraphNodeType type_of(NodeKind kind) {
     switch (kind) {
         case NodeKind::kernel:
         case NodeKind::library:
+        case NodeKind::joint:
             return CU_GRAPH_NODE_TYPE_KERNEL;  // a library's work is kernels, too
         case NodeKind::copy:
             return CU_GRAPH_NODE_TYPE_MEMCPY;

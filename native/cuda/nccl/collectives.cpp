@@ -23,10 +23,12 @@ Result check(const Collective& work, void* stream) {
     return success;
 }
 
-device::Stream* stream_of(void* handle) {
-    device::Stream* stream = nullptr;
-    cuda::resolve_stream(handle, &stream);
-    return stream;
+// The default stream is that of the communicator's device: in a group one thread may speak for several.
+device::Stream* stream_of(const Communicator* communicator, void* handle) {
+    constexpr std::uintptr_t per_thread = 2;  // 0 and 1: the legacy one
+    const auto value = reinterpret_cast<std::uintptr_t>(handle);
+    if (value <= per_thread) return device::default_stream(communicator->device, value == per_thread);
+    return static_cast<device::Stream*>(handle);
 }
 
 Result collect(Communicator* communicator, Kind kind, const void* send, void* receive, size_t count,
@@ -40,7 +42,7 @@ Result collect(Communicator* communicator, Kind kind, const void* send, void* re
     if (count > 0 && ((needs_send && send == nullptr) || (needs_receive && receive == nullptr))) {
         return fail(communicator, invalid_argument, "a buffer is null");
     }
-    work.stream = stream_of(stream);
+    work.stream = stream_of(communicator, stream);
     return submit(work);
 }
 
@@ -52,7 +54,7 @@ Result exchange(Communicator* communicator, bool is_send, void* buffer, size_t c
     if (peer < 0 || peer >= communicator->ranks)
         return fail(communicator, invalid_argument, "peer is no rank");
     if (count > 0 && buffer == nullptr) return fail(communicator, invalid_argument, "the buffer is null");
-    return submit(PointToPoint{communicator, stream_of(stream), is_send, buffer, count, type, peer});
+    return submit(PointToPoint{communicator, stream_of(communicator, stream), is_send, buffer, count, type, peer});
 }
 
 }  // namespace

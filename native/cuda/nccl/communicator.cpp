@@ -43,8 +43,7 @@ Result open(Communicator** out, int ranks, int rank, const std::string& name, in
     communicator->name = name;
     if (ranks > 1) {
         std::string error;
-        std::string path = std::string(device::session_directory()) + "/" + name;
-        communicator->meeting = Rendezvous::enter(path, ranks, rank, device::physical_index(device), &error);
+        communicator->meeting = device::JointGroup::enter(name, ranks, rank, device::physical_index(device), &error);
         if (communicator->meeting == nullptr)
             return fail(nullptr, invalid_usage, "ncclCommInitRank: " + error);
     }
@@ -78,16 +77,11 @@ Result exchange_numbers(Communicator* parent, const int32_t (&own)[2], std::vect
         (*all)[0] = own[0], (*all)[1] = own[1];
         return success;
     }
-    Contribution contribution;
-    contribution.signature.kind = -1;
-    contribution.payload = own;
-    contribution.payload_bytes = sizeof own;
-    parent->meeting->arrive(contribution);
-    MeetStatus met = parent->meeting->complete();
-    if (met != MeetStatus::ok) return meeting_failed(parent, met);
-    for (int rank = 0; rank < parent->ranks; ++rank)
-        std::memcpy(&(*all)[2 * rank], parent->meeting->payload_of(rank), sizeof own);
-    return success;
+    auto met = device::exchange(*parent->meeting, own, sizeof own, [&](uint64_t payload) {
+        for (int rank = 0; rank < parent->ranks; ++rank)
+            std::memcpy(&(*all)[2 * rank], parent->meeting->payload(rank, payload), sizeof own);
+    });
+    return met == device::JointStatus::ok ? success : meeting_failed(parent, met);
 }
 
 Result destroy(Communicator* communicator, bool abort) {
@@ -117,16 +111,16 @@ const char* last_error(const Communicator* communicator) {
                                                                       : thread_error.c_str();
 }
 
-Result meeting_failed(Communicator* communicator, MeetStatus status) {
+Result meeting_failed(Communicator* communicator, device::JointStatus status) {
     Result result = internal_error;
     std::string text = "the ranks' meeting place failed";
-    if (status == MeetStatus::peer_lost) {
+    if (status == device::JointStatus::peer_lost) {
         result = remote_error;
         text = "rank " + std::to_string(communicator->meeting->lost_peer()) +
                " has ended or left while rank " + std::to_string(communicator->rank) + " waited for it";
-    } else if (status == MeetStatus::aborted) {
+    } else if (status == device::JointStatus::aborted) {
         text = "the communicator was aborted";
-    } else if (status == MeetStatus::mismatch) {
+    } else if (status == device::JointStatus::mismatch) {
         result = invalid_usage;
         text = "the ranks called different collectives, or with different counts, types or roots";
     }
@@ -274,6 +268,8 @@ REVATI_NCCL ncclCommUserRank(const Communicator* communicator, int* rank) {
 REVATI_NCCL ncclCommGetAsyncError(Communicator* communicator, Result* error) {
     if (!is_live(communicator) || error == nullptr)
         return fail(nullptr, invalid_argument, "ncclCommGetAsyncError");
+    if (communicator->meeting != nullptr && communicator->meeting->mismatched())
+        communicator->async_error = invalid_usage;
     *error = static_cast<Result>(communicator->async_error.load());
     return success;
 }

@@ -10,8 +10,8 @@
 
 #include "cuda/common/handles.h"
 #include "cuda/nccl/reduction.h"
-#include "cuda/nccl/rendezvous.h"
 #include "cuda/nccl/types.h"
+#include "device/joint.h"
 
 namespace revati::nccl {
 
@@ -22,7 +22,8 @@ struct Communicator {
     int ranks = 1, rank = 0;
     int device = 0;  // as this process counts
     std::string name;
-    std::unique_ptr<Rendezvous> meeting;  // null for one rank
+    std::shared_ptr<device::JointGroup> meeting;  // null for one rank
+    std::map<std::pair<int, int>, std::shared_ptr<device::JointGroup>> channels;  // of messages, by sender and receiver
     std::mutex mutex;
     std::map<int, Reduction> custom_ops;
     int next_op = built_in_ops;
@@ -39,7 +40,7 @@ inline bool is_live(const Communicator* communicator) {
 Result fail(Communicator* communicator, Result result, const std::string& text);
 const char* last_error(const Communicator* communicator);
 // Translates a failed meeting; says who is missing.
-Result meeting_failed(Communicator* communicator, MeetStatus status);
+Result meeting_failed(Communicator* communicator, device::JointStatus status);
 
 enum class Kind : int32_t {
     all_reduce,

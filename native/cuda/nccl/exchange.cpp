@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device/recording.h"
 #include "device/time.h"
 
 namespace revati::nccl {
@@ -65,10 +66,24 @@ bool receives(const Collective& work) {
     return !to_root || work.communicator->rank == work.root;
 }
 
+// Numbers that arrive hold up whatever reads memory behind them, until all ranks have sent theirs. Integers steer
+// the host; floats do not, and only few of them are looked at.
+constexpr size_t float_payload_bytes = 4096;
+
+bool small(DataType type, size_t bytes) {
+    return bytes <= (is_integer(type) ? device::joint_payload_bytes : float_payload_bytes);
+}
+
 // Whether the numbers themselves are exchanged.
 bool travels(const Collective& work) {
-    return input_bytes(work) <= payload_limit_bytes && (!reduces(work.kind) || can_reduce(work.type));
+    return small(work.type, input_bytes(work)) && (!reduces(work.kind) || can_reduce(work.type));
 }
+
+struct Payloads {
+    const device::JointGroup& group;
+    uint64_t payload;
+    const uint8_t* of(int rank) const { return group.payload(rank, payload); }
+};
 
 Reduction reduction_of(const Collective& work) {
     if (work.op < built_in_ops) return {static_cast<RedOp>(work.op), 1, false};
@@ -76,14 +91,14 @@ Reduction reduction_of(const Collective& work) {
     return work.communicator->custom_ops.at(work.op);
 }
 
-void reduce_parts(const Collective& work, const Rendezvous& meeting, size_t offset_bytes) {
+void reduce_parts(const Collective& work, const Payloads& payloads, size_t offset_bytes) {
     std::vector<const void*> sources(work.communicator->ranks);
     for (int rank = 0; rank < work.communicator->ranks; ++rank)
-        sources[rank] = meeting.payload_of(rank) + offset_bytes;
+        sources[rank] = payloads.of(rank) + offset_bytes;
     reduce(reduction_of(work), work.type, sources.data(), work.communicator->ranks, work.count, work.receive);
 }
 
-void deliver(const Collective& work, const Rendezvous& meeting) {
+void deliver(const Collective& work, const Payloads& payloads) {
     if (!receives(work) || part_bytes(work) == 0) return;
     size_t part = part_bytes(work);
     auto* out = static_cast<uint8_t*>(work.receive);
@@ -91,14 +106,14 @@ void deliver(const Collective& work, const Rendezvous& meeting) {
     switch (work.kind) {
         case Kind::all_reduce:
         case Kind::reduce:
-            return reduce_parts(work, meeting, 0);
+            return reduce_parts(work, payloads, 0);
         case Kind::reduce_scatter:
-            return reduce_parts(work, meeting, own);
+            return reduce_parts(work, payloads, own);
         case Kind::broadcast:
-            std::memmove(out, meeting.payload_of(work.root), part);
+            std::memmove(out, payloads.of(work.root), part);
             return;
         case Kind::scatter:
-            std::memmove(out, meeting.payload_of(work.root) + own, part);
+            std::memmove(out, payloads.of(work.root) + own, part);
             return;
         case Kind::all_gather:
         case Kind::gather:
@@ -107,42 +122,39 @@ void deliver(const Collective& work, const Rendezvous& meeting) {
     }
     for (int rank = 0; rank < work.communicator->ranks; ++rank) {
         size_t offset = work.kind == Kind::all_to_all ? own : 0;
-        std::memmove(out + static_cast<size_t>(rank) * part, meeting.payload_of(rank) + offset, part);
+        std::memmove(out + static_cast<size_t>(rank) * part, payloads.of(rank) + offset, part);
     }
 }
 
-// The instant at which this rank's part could begin.
-int64_t arrival_ns(device::Stream* stream) {
-    const device::GpuSpec& spec = device::gpu();
-    return std::max(device::now_ns() + spec.launch_latency_ns,
-                    device::stream_end_ns(stream) + spec.kernel_gap_ns);
-}
-
-Contribution contribution_of(const Collective& work) {
-    Contribution contribution;
-    contribution.signature = {static_cast<int32_t>(work.kind), work.type, reduces(work.kind) ? work.op : 0,
-                              work.root, work.count};
-    if (travels(work) && sends(work)) {
-        contribution.payload = work.send;
-        contribution.payload_bytes = input_bytes(work);
-    }
-    return contribution;
-}
-
-Result submit_work(const Collective& work) {
-    Shape shape = shape_of(work.kind);
+device::JointWork joint_work_of(const Collective& work) {
     cost::CollectiveFeatures features;
-    features.kind = shape.kind;
+    features.kind = shape_of(work.kind).kind;
     features.ranks = work.communicator->ranks;
     features.bytes = input_bytes(work);
-    auto status = device::submit(work.stream, shape.label, device::estimator().collective(features));
-    return status == device::Status::ok ? success : unhandled_cuda_error;
+    device::JointWork joint;
+    joint.group = work.communicator->meeting;
+    joint.signature = {static_cast<int32_t>(work.kind), work.type, reduces(work.kind) ? work.op : 0, work.root,
+                       work.count};
+    joint.duration = device::estimator().collective(features);
+    joint.travels = travels(work);
+    if (!joint.travels) return joint;
+    if (sends(work)) {
+        joint.payload = work.send;
+        joint.payload_bytes = input_bytes(work);
+    }
+    if (receives(work)) {
+        joint.deliver = [work](const device::JointGroup& group, uint64_t payload) {
+            deliver(work, Payloads{group, payload});
+        };
+    }
+    return joint;
 }
 
-bool is_capturing(device::Stream* stream) {
-    device::CaptureInfo info;
-    return device::capture_info(stream, &info) == device::Status::ok &&
-           info.state == device::CaptureState::active;
+Result submit_set(Communicator* communicator, device::Stream* stream, device::JointSet&& set) {
+    device::JointStatus met = device::JointStatus::ok;
+    auto status = device::submit_joint(stream, std::make_shared<device::JointSet>(std::move(set)), &met);
+    if (status != device::Status::ok) return unhandled_cuda_error;
+    return met == device::JointStatus::ok ? success : meeting_failed(communicator, met);
 }
 
 // With one rank a collective is a copy.
@@ -152,70 +164,47 @@ Result run_alone(const Collective& work) {
     return status == device::Status::ok ? success : unhandled_cuda_error;
 }
 
-// In a graph the ranks replay in step by themselves, and a node has a duration and no arrival. Only integers,
-// which steer the host, are exchanged at each replay.
-Result capture(const Collective& work) {
-    if (is_integer(work.type) && travels(work)) {
-        auto exchange = [](void* user) {
-            const auto& captured = *static_cast<const Collective*>(user);
-            captured.communicator->meeting->arrive(contribution_of(captured));
-            MeetStatus met = captured.communicator->meeting->complete();
-            if (met == MeetStatus::ok) return deliver(captured, *captured.communicator->meeting);
-            meeting_failed(captured.communicator, met);
-        };
-        // Lives as long as the graph may, which nobody tells us.
-        auto status = device::call_host(work.stream, exchange, new Collective(work));
-        if (status != device::Status::ok) return unhandled_cuda_error;
+Result run_collective(const Collective& work) {
+    if (work.communicator->ranks == 1) return run_alone(work);
+    device::JointSet set;
+    set.label = shape_of(work.kind).label;
+    set.works.push_back(joint_work_of(work));
+    set.description = device::describe_call(set.label, set.works.front().duration);
+    return submit_set(work.communicator, work.stream, std::move(set));
+}
+
+constexpr int32_t message_kind = 100;
+
+device::JointWork joint_work_of(const PointToPoint& message) {
+    Communicator* communicator = message.communicator;
+    int from = message.is_send ? communicator->rank : message.peer;
+    int to = message.is_send ? message.peer : communicator->rank;
+    device::JointWork joint;
+    {
+        std::lock_guard lock(communicator->mutex);
+        auto& channel = communicator->channels[{from, to}];
+        if (channel == nullptr) channel = communicator->meeting->channel(from, to);
+        joint.group = channel;
     }
-    return submit_work(work);
-}
-
-Result finish(const Collective& work) {
-    Rendezvous& meeting = *work.communicator->meeting;
-    MeetStatus met = meeting.complete();
-    if (met != MeetStatus::ok) return meeting_failed(work.communicator, met);
-    if (travels(work)) deliver(work, meeting);
-    device::hold_until(work.stream, meeting.latest_arrival_ns() - device::gpu().kernel_gap_ns);
-    return submit_work(work);
-}
-
-struct Pending {
-    const PointToPoint* message;
-    bool done = false;
-};
-
-Result submit_message(const PointToPoint& message, int64_t start_ns) {
-    cost::CollectiveFeatures features;
-    features.kind = message.is_send ? cost::CollectiveKind::send : cost::CollectiveKind::recv;
-    features.ranks = 2;
-    features.bytes = message.count * bytes_of(message.type);
-    device::hold_until(message.stream, start_ns - device::gpu().kernel_gap_ns);
-    auto status = device::submit(message.stream, message.is_send ? "ncclSend" : "ncclRecv",
-                                 device::estimator().collective(features));
-    return status == device::Status::ok ? success : unhandled_cuda_error;
-}
-
-// A send begins when the sender is there: it does not wait for its receiver, whose own clock then takes the
-// later of the two.
-bool try_message(const PointToPoint& message, Result* result) {
-    Rendezvous& meeting = *message.communicator->meeting;
     size_t bytes = message.count * bytes_of(message.type);
-    int64_t own_ns = arrival_ns(message.stream);
-    if (message.is_send) {
-        if (!meeting.try_send(message.peer, {own_ns, bytes, message.buffer})) return false;
-        *result = submit_message(message, own_ns);
-        return true;
+    cost::CollectiveFeatures features;
+    features.kind = cost::CollectiveKind::send;
+    features.ranks = 2;
+    features.bytes = bytes;
+    joint.signature.kind = message_kind;
+    joint.signature.count = bytes;
+    joint.duration = device::estimator().collective(features);
+    joint.travels = small(message.type, bytes);
+    if (joint.travels && message.is_send) {
+        joint.payload = message.buffer;
+        joint.payload_bytes = bytes;
     }
-    Message received;
-    if (!meeting.try_receive(message.peer, &received, message.buffer, bytes)) return false;
-    if (received.bytes != bytes) {
-        *result = fail(message.communicator, invalid_usage,
-                       "ncclRecv of " + std::to_string(bytes) + " bytes meets ncclSend of " +
-                           std::to_string(received.bytes));
-        return true;
+    if (joint.travels && !message.is_send) {
+        joint.deliver = [buffer = message.buffer, bytes](const device::JointGroup& group, uint64_t payload) {
+            std::memcpy(buffer, group.payload(0, payload), bytes);
+        };
     }
-    *result = submit_message(message, std::max(own_ns, received.arrival_ns));
-    return true;
+    return joint;
 }
 
 // A message to oneself: its two halves are in the same group.
@@ -241,8 +230,7 @@ Result copy_to_self(const std::vector<PointToPoint>& messages) {
 }  // namespace
 
 Result run_collectives(const std::vector<Collective>& collectives) {
-    // Per communicator in order; between communicators all are posted before any is waited for, because one
-    // thread may hold many ranks.
+    // Round by round: one thread may hold many ranks, and a rank's next piece may wait for all of the one before.
     std::map<Communicator*, std::vector<const Collective*>> queues;
     size_t rounds = 0;
     for (const Collective& work : collectives) {
@@ -252,65 +240,31 @@ Result run_collectives(const std::vector<Collective>& collectives) {
     }
     Result first = success;
     for (size_t round = 0; round < rounds; ++round) {
-        std::vector<const Collective*> posted;
         for (auto& [communicator, queue] : queues) {
             if (round >= queue.size()) continue;
-            const Collective& work = *queue[round];
-            Result result = success;
-            if (communicator->ranks == 1) {
-                result = run_alone(work);
-            } else if (is_capturing(work.stream)) {
-                result = capture(work);
-            } else {
-                Contribution contribution = contribution_of(work);
-                contribution.arrival_ns = arrival_ns(work.stream);
-                communicator->meeting->arrive(contribution);
-                posted.push_back(&work);
-            }
-            if (first == success) first = result;
-        }
-        for (const Collective* work : posted) {
-            Result result = finish(*work);
+            Result result = run_collective(*queue[round]);
             if (first == success) first = result;
         }
     }
     return first;
 }
 
+// The messages of a group that one rank puts on one stream start together, as the real library's one kernel.
 Result run_messages(const std::vector<PointToPoint>& messages) {
     Result result = copy_to_self(messages);
-    std::vector<Pending> pending;
+    std::map<std::pair<Communicator*, device::Stream*>, device::JointSet> sets;
     for (const PointToPoint& message : messages) {
         if (message.peer == message.communicator->rank) continue;
-        if (is_capturing(message.stream)) {
-            Result submitted = submit_message(message, 0);
-            if (result == success) result = submitted;
-        } else {
-            pending.push_back({&message});
-        }
+        device::JointSet& set = sets[{message.communicator, message.stream}];
+        set.label = message.is_send ? "ncclSend" : "ncclRecv";
+        set.works.push_back(joint_work_of(message));
+        // Of the longest, which the set lasts as long as.
+        const uint32_t description = device::describe_call(set.label, set.works.back().duration);
+        if (set.works.back().duration.ns == device::longest_of(set).ns) set.description = description;
     }
-    while (result == success) {
-        bool progressed = false, waiting = false;
-        uint32_t seen = pending.empty() ? 0 : pending.front().message->communicator->meeting->activity();
-        for (size_t index = 0; index < pending.size() && result == success; ++index) {
-            Pending& entry = pending[index];
-            if (entry.done) continue;
-            // Messages between the same two ranks keep their order.
-            bool behind = std::any_of(
-                pending.begin(), pending.begin() + static_cast<long>(index), [&](const Pending& earlier) {
-                    return !earlier.done && earlier.message->communicator == entry.message->communicator &&
-                           earlier.message->peer == entry.message->peer &&
-                           earlier.message->is_send == entry.message->is_send;
-                });
-            entry.done = !behind && try_message(*entry.message, &result);
-            progressed = progressed || entry.done;
-            waiting = waiting || !entry.done;
-        }
-        if (!waiting) break;
-        if (progressed || result != success) continue;
-        Communicator* communicator = pending.front().message->communicator;
-        MeetStatus met = communicator->meeting->wait_for_activity(seen);
-        if (met != MeetStatus::ok) result = meeting_failed(communicator, met);
+    for (auto& [place, set] : sets) {
+        Result submitted = submit_set(place.first, place.second, std::move(set));
+        if (result == success) result = submitted;
     }
     return result;
 }

@@ -42,13 +42,13 @@ Result finish_entry(const Entry& entry) {
     Result result = success;
     if (communicator->meeting != nullptr) {
         std::vector<int> missing;
-        MeetStatus met = communicator->meeting->wait_for_all(enter_timeout_s, &missing);
-        if (met == MeetStatus::timed_out) {
+        device::JointStatus met = communicator->meeting->wait_for_all(enter_timeout_s, &missing);
+        if (met == device::JointStatus::timed_out) {
             result =
                 fail(communicator, system_error,
                      "communicator of " + std::to_string(communicator->ranks) + " ranks: after " +
                          std::to_string(enter_timeout_s) + " s these ranks are missing: " + list_of(missing));
-        } else if (met != MeetStatus::ok) {
+        } else if (met != device::JointStatus::ok) {
             result = meeting_failed(communicator, met);
         } else {
             result = check_devices(communicator);

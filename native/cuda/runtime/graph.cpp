@@ -23,6 +23,7 @@ cudaGraphNodeType type_of(NodeKind kind) {
     switch (kind) {
         case NodeKind::kernel:
         case NodeKind::library:
+        case NodeKind::joint:
             return cudaGraphNodeTypeKernel;  // a library's work is kernels, too
         case NodeKind::copy:
             return cudaGraphNodeTypeMemcpy;

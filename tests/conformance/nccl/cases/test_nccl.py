@@ -61,6 +61,7 @@ def cuda() -> Library:
     """The driver, to choose a rank's GPU."""
     declarations = (
         "int cuInit(unsigned); int cuDevicePrimaryCtxRetain(void**, int); int cuCtxSetCurrent(void*);"
+        "int cuCtxSynchronize(void);"
     )
     return Library("driver", declarations)
 
@@ -279,6 +280,7 @@ def test_two_processes_meet(nccl: Library, cuda: Library) -> None:
         values = numbers("int64_t", [rank + 1, 10])
         for _ in range(5):
             nccl.ok("ncclAllReduce", values, values, 2, INT64, SUM, communicator, NULL)
+        cuda.ok("cuCtxSynchronize")
         nccl.ok("ncclCommDestroy", communicator)
         return list(values)
 

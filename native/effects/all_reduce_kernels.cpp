@@ -1,0 +1,78 @@
+// All-reduce kernels of frameworks: which ranks launch them together. They carry their group in their arguments,
+// as pointers to buffers that all ranks have mapped; the buffer of rank 0 names the group.
+#include <cstdlib>
+#include <cstring>
+
+#include "device/memory.h"
+#include "effects/mangled_name.h"
+#include "device/kernel.h"
+
+namespace revati::effects {
+namespace {
+
+using device::JointKernel;
+using device::Kernel;
+
+template <typename T>
+T read(const void* argument, size_t offset) {
+    T value;
+    memcpy(&value, static_cast<const char*>(argument) + offset, sizeof value);
+    return value;
+}
+
+// vLLM: cross_device_reduce_{1,2}stage<T, ranks>(RankData*, RankSignals, Signal* own, T* result, int rank, int
+// packs). RankSignals holds up to eight pointers.
+bool find_custom_all_reduce(void* const* args, const JointKernel&, JointKernel::Place* place) {
+    place->rank = read<int>(args[4], 0);
+    place->size = static_cast<uint64_t>(read<int>(args[5], 0));
+    return device::shared_place(read<const void*>(args[1], 0), &place->memory, &place->offset);
+}
+
+// FlashInfer: allreduce_fusion_kernel_{oneshot_lamport,twoshot_sync}<pattern, T, ranks, ...>(params). The
+// structure begins with int ranks, rank, size, hidden; then void** workspace, an array in device memory whose
+// first entries are the buffers of the ranks.
+bool find_fused_all_reduce(void* const* args, const JointKernel& kernel, JointKernel::Place* place) {
+    if (read<int>(args[0], 0) != kernel.ranks) return false;
+    place->rank = read<int>(args[0], 4);
+    place->size = static_cast<uint64_t>(read<int>(args[0], 8));
+    const void* const workspace = read<const void*>(args[0], 16);
+    device::Allocation allocation;
+    if (!device::find_allocation(workspace, &allocation)) return false;
+    return device::shared_place(read<const void*>(workspace, 0), &place->memory, &place->offset);
+}
+
+// torch: {multimem_,}{one,two}_shot_all_reduce..._kernel and their kin (CUDASymmetricMemoryOps.cu) take
+// (..., uint32_t** signal_pads, size_t rank, size_t ranks) at the end.
+constexpr uint32_t pointer_bytes = 8, int_bytes = 4, signals_bytes = 64, fused_bytes = 136;
+
+const JointKernel* make(bool (*find)(void* const*, const JointKernel&, JointKernel::Place*), const std::string& ranks,
+                        std::vector<uint32_t> arg_bytes) {
+    const int count = static_cast<int>(strtol(ranks.c_str(), nullptr, 10));
+    if (count < 2) return nullptr;
+    return new JointKernel{find, count, std::move(arg_bytes)};
+}
+
+const JointKernel* match_all_reduce(const Kernel& kernel) {
+    const bool vllm = kernel.name.find("cross_device_reduce_") != std::string::npos;
+    const bool fused = kernel.name.find("allreduce_fusion_kernel_") != std::string::npos;
+    if (!vllm && !fused) return nullptr;
+    const TemplateName name = parse_template(demangle(kernel.name));
+    if (vllm && name.arguments.size() == 2 &&
+        (name.is("cross_device_reduce_1stage") || name.is("cross_device_reduce_2stage"))) {
+        return make(find_custom_all_reduce, name.arguments[1],
+                    {pointer_bytes, signals_bytes, pointer_bytes, pointer_bytes, int_bytes, int_bytes});
+    }
+    if (fused && name.arguments.size() >= 4 && name.is("allreduce_fusion_kernel_oneshot_lamport"))
+        return make(find_fused_all_reduce, name.arguments[2], {fused_bytes});
+    if (fused && name.arguments.size() >= 4 && name.is("allreduce_fusion_kernel_twoshot_sync")) {
+        const auto ranks = static_cast<uint32_t>(strtol(name.arguments[2].c_str(), nullptr, 10));
+        return make(find_fused_all_reduce, name.arguments[2],
+                    {fused_bytes, ranks * int_bytes, ranks * int_bytes});
+    }
+    return nullptr;
+}
+
+const bool registered = (device::register_joint_matcher(match_all_reduce), true);
+
+}  // namespace
+}  // namespace revati::effects
