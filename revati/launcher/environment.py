@@ -69,7 +69,7 @@ def compose(
         clock: The library of the virtual clock, if the session has one.
     """
     environment = dict(base)
-    links = link_folder(target.libraries)
+    links = link_folder(target.libraries, target.interpreter.site_packages if target.interpreter else ())
     preload = [*([clock] if clock else []), target.libraries.core, *target.libraries.fakes]
     if target.stubs:
         preload.append(target.stubs)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from revati.errors import UnsupportedError
 from revati.paths import cache_dir, library_dir
 
 CORE = "librevati_core.so"
+
+_HASHED_NAME = re.compile(r"(?P<stem>lib[^.]+?)[.-][0-9a-f]{8}\.so\.(?P<major>\d+)[.\d]*")
 
 # In the order of preloading: a library stands behind what it uses.
 _ORDER = (
@@ -70,13 +73,31 @@ def fingerprint(paths: tuple[Path, ...]) -> str:
     return digest.hexdigest()[:16]
 
 
-def link_folder(libraries: NativeLibraries) -> Path:
-    """A folder in which linkers and `dlopen` find the fakes, also without version number (`libcuda.so`)."""
+def link_folder(libraries: NativeLibraries, site_packages: Sequence[Path] = ()) -> Path:
+    """A folder in which linkers and `dlopen` find the fakes.
+
+    They are found without version number (`libcuda.so`), and under the names of copies that wheels bring along
+    (`torchvision.libs/libcudart.faf08d9a.so.13`): such a copy is the real library, which finds no driver.
+    """
     links = {}
     for fake in libraries.fakes:
         links[fake.name] = fake
         links[fake.name.partition(".so")[0] + ".so"] = fake
-    return make_links(cache_dir() / "links" / libraries.identity, links)
+    copies = _bundled_copies(libraries.fakes, site_packages)
+    names = hashlib.sha256("\n".join(sorted(copies)).encode()).hexdigest()[:8] if copies else ""
+    return make_links(cache_dir() / "links" / (libraries.identity + names), links | copies)
+
+
+def _bundled_copies(fakes: Sequence[Path], site_packages: Sequence[Path]) -> dict[str, Path]:
+    """Names of libraries in `*.libs` folders, where auditwheel puts them under a name with a hash, and their fakes."""
+    by_name = {fake.name: fake for fake in fakes}
+    copies = {}
+    for folder in (folder for directory in site_packages for folder in directory.glob("*.libs")):
+        for library in folder.glob("lib*.so.*"):
+            hashed = _HASHED_NAME.fullmatch(library.name)
+            if hashed and (fake := by_name.get(f"{hashed['stem']}.so.{hashed['major']}")):
+                copies[library.name] = fake
+    return copies
 
 
 def make_links(folder: Path, links: Mapping[str, Path]) -> Path:
