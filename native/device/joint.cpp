@@ -1,10 +1,8 @@
 #include "device/joint.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <mutex>
 #include <set>
 
@@ -12,6 +10,7 @@
 #include "device/joint_internal.h"
 #include "device/joint_table.h"
 #include "device/log.h"
+#include "device/process.h"
 #include "device/time.h"
 
 namespace revati::device {
@@ -128,8 +127,10 @@ void advance_all(uint32_t group) {
 
 // --- until here ---
 
-bool process_lives(int32_t pid) {
-    return pid == static_cast<int32_t>(getpid()) || kill(pid, 0) == 0 || errno != ESRCH;
+bool process_lives(const JointMember& member) {
+    const int32_t pid = member.pid.load();
+    const uint64_t start_time = member.start_time.load();
+    return pid == static_cast<int32_t>(getpid()) || start_time == 0 || start_time_of(pid) == start_time;
 }
 
 // A member that has ended without posting this piece of work; -1: none.
@@ -138,7 +139,7 @@ int missing_peer(JointGroupPage* page, uint64_t sequence, bool ask_kernel) {
     for (int rank = 0; rank < page->ranks; ++rank) {
         const JointMember& member = members[rank];
         if (member.pid.load() == 0 || member.posted.load() > sequence) continue;
-        const bool gone = member.left.load() != 0 || (ask_kernel && !process_lives(member.pid.load()));
+        const bool gone = member.left.load() != 0 || (ask_kernel && !process_lives(member));
         if (gone && member.posted.load() <= sequence) return rank;
     }
     return -1;
@@ -252,6 +253,7 @@ std::shared_ptr<JointGroup> JointGroup::enter(const std::string& name, int ranks
         return nullptr;
     }
     member.device = physical_device;
+    member.start_time.store(start_time_of(getpid()));
     group->name_ = name;
     group->id_ = id;
     group->ranks_ = ranks;
@@ -274,6 +276,7 @@ std::shared_ptr<JointGroup> JointGroup::channel(int from, int to) {
     JointMember* const ends = joint_members(joint_group_page(group->id_));
     for (const auto& [end, parent] : {std::pair{0, from}, std::pair{1, to}}) {
         ends[end].device = parents[parent].device;
+        ends[end].start_time.store(parents[parent].start_time.load());
         ends[end].pid.store(parents[parent].pid.load());
     }
     return group;

@@ -92,7 +92,7 @@ uint64_t next_payload(JointGroup& group) {
     while (page->consumed[payload % payloads_kept].load() < needed) {
         deliver_ready();
         wake_due();
-        wait_until_ns(now_ns() + look_again_ns, UINT32_MAX);
+        wait_until_ns(now_ns() + look_again_ns, static_cast<uint32_t>(current_device()));
     }
     return payload;
 }

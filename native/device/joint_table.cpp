@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <ctime>
 #include <string>
 
 #include "device/device.h"
 #include "device/log.h"
+#include "device/process.h"
 
 extern "C" {
 int revati_clock_armed(void) __attribute__((weak));
@@ -92,7 +92,7 @@ JointLock::JointLock() {
             long result = SYS_sched_yield;  // not through libc, where the virtual clock takes it for a wait
             asm volatile("syscall" : "+a"(result) : : "rcx", "r11", "memory");
         }
-        const bool dead = looks % 65536 == 0 && holder != 0 && kill(holder, 0) != 0 && errno == ESRCH;
+        const bool dead = looks % 65536 == 0 && holder != 0 && start_time_of(holder) == 0;
         if (dead) lock.compare_exchange_strong(holder, 0);
     }
 }

@@ -33,6 +33,7 @@ struct JointPost {
 
 struct JointMember {
     std::atomic<int32_t> pid;  // 0: has not entered
+    std::atomic<uint64_t> start_time;  // of the process, against reuse of pids; 0: not told yet
     int32_t device;
     std::atomic<uint32_t> left;
     std::atomic<uint64_t> posted;    // pieces of work

@@ -59,7 +59,7 @@ struct JointKernel {
     };
     // False if the arguments do not tell.
     bool (*find)(void* const* args, const JointKernel& kernel, Place* place) = nullptr;
-    int ranks = 0;  // from the kernel's name
+    int ranks = 0;  // from the kernel's name; 0: `find` says
     std::vector<uint32_t> arg_bytes;
 };
 

@@ -6,13 +6,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
-#include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "device/device.h"
 #include "device/log.h"
+#include "device/process.h"
 #include "device/session.h"
 
 namespace revati::device {
@@ -32,22 +31,6 @@ struct Page {
     pthread_mutex_t mutex;  // process-shared and robust: a killed holder must not stop the others
     Entry entries[max_processes];
 };
-
-// Field 22 of /proc/<pid>/stat; 0 if there is no such process or it is a zombie.
-uint64_t start_time_of(int64_t pid) {
-    char path[64], text[1024];
-    snprintf(path, sizeof path, "/proc/%ld/stat", static_cast<long>(pid));
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    const ssize_t length = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (length <= 0) return 0;
-    text[length] = '\0';
-    const char* field = strrchr(text, ')');
-    if (field == nullptr || field[2] == 'Z' || field[2] == 'X') return 0;
-    for (int index = 2; index < 22 && field != nullptr; ++index) field = strchr(field + 1, ' ');
-    return field == nullptr ? 0 : strtoull(field + 1, nullptr, 10);
-}
 
 void initialise(Page* page) {
     pthread_mutexattr_t attributes;

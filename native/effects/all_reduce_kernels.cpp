@@ -1,5 +1,6 @@
 // All-reduce kernels of frameworks: which ranks launch them together. They carry their group in their arguments,
 // as pointers to buffers that all ranks have mapped; the buffer of rank 0 names the group.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -12,6 +13,8 @@ namespace {
 
 using device::JointKernel;
 using device::Kernel;
+
+constexpr uint32_t pointer_bytes = 8, int_bytes = 4, signals_bytes = 64, fused_bytes = 136;
 
 template <typename T>
 T read(const void* argument, size_t offset) {
@@ -41,9 +44,46 @@ bool find_fused_all_reduce(void* const* args, const JointKernel& kernel, JointKe
     return device::shared_place(read<const void*>(workspace, 0), &place->memory, &place->offset);
 }
 
-// torch: {multimem_,}{one,two}_shot_all_reduce..._kernel and their kin (CUDASymmetricMemoryOps.cu) take
-// (..., uint32_t** signal_pads, size_t rank, size_t ranks) at the end.
-constexpr uint32_t pointer_bytes = 8, int_bytes = 4, signals_bytes = 64, fused_bytes = 136;
+// torch, on symmetric memory (CUDASymmetricMemoryOps.cu): (..., size_t elements, uint32_t** signal_pads, size_t
+// rank, size_t ranks, ...), where all parameters are pointers and 8-byte integers. The pads are an array in device
+// memory with one entry for each rank.
+template <size_t pads_at>
+bool find_symmetric(void* const* args, const JointKernel&, JointKernel::Place* place) {
+    place->size = read<uint64_t>(args[pads_at - 1], 0);
+    place->rank = static_cast<int>(read<uint64_t>(args[pads_at + 1], 0));
+    place->ranks = static_cast<int>(read<uint64_t>(args[pads_at + 2], 0));
+    const void* const pads = read<const void*>(args[pads_at], 0);
+    device::Allocation allocation;
+    if (!device::find_allocation(pads, &allocation)) return false;
+    return device::shared_place(read<const void*>(pads, 0), &place->memory, &place->offset);
+}
+
+const JointKernel* match_symmetric(const Kernel& kernel) {
+    const std::string text = demangle(kernel.name);
+    const TemplateName name = parse_template(text);
+    const bool known = name.is("multimem_all_reduce_kernel") || name.is("multimem_one_shot_all_reduce_kernel") ||
+                       name.is("multimem_one_shot_reduce_kernel") || name.is("multimem_all_gather_kernel") ||
+                       name.is("one_shot_all_reduce_kernel") || name.is("two_shot_all_reduce_kernel") ||
+                       name.is("two_shot_all_reduce_kernel_inplace");
+    const size_t open = name.rest.find('('), close = name.rest.rfind(')');
+    if (!known || open == std::string::npos || close == std::string::npos) return nullptr;
+    const auto parameters = split_arguments(name.rest.substr(open + 1, close - open - 1));
+    const auto pads = std::find(parameters.begin(), parameters.end(), "unsigned int**");
+    if (parameters.end() - pads < 3) return nullptr;
+    std::vector<uint32_t> arg_bytes(parameters.size(), pointer_bytes);
+    switch (pads - parameters.begin()) {
+        case 2:
+            return new JointKernel{find_symmetric<2>, 0, std::move(arg_bytes)};
+        case 3:
+            return new JointKernel{find_symmetric<3>, 0, std::move(arg_bytes)};
+        case 4:
+            return new JointKernel{find_symmetric<4>, 0, std::move(arg_bytes)};
+        case 5:
+            return new JointKernel{find_symmetric<5>, 0, std::move(arg_bytes)};
+        default:
+            return nullptr;
+    }
+}
 
 const JointKernel* make(bool (*find)(void* const*, const JointKernel&, JointKernel::Place*), const std::string& ranks,
                         std::vector<uint32_t> arg_bytes) {
@@ -55,7 +95,7 @@ const JointKernel* make(bool (*find)(void* const*, const JointKernel&, JointKern
 const JointKernel* match_all_reduce(const Kernel& kernel) {
     const bool vllm = kernel.name.find("cross_device_reduce_") != std::string::npos;
     const bool fused = kernel.name.find("allreduce_fusion_kernel_") != std::string::npos;
-    if (!vllm && !fused) return nullptr;
+    if (!vllm && !fused) return kernel.name.find("CUDASymmetricMemoryOps") != std::string::npos ? match_symmetric(kernel) : nullptr;
     const TemplateName name = parse_template(demangle(kernel.name));
     if (vllm && name.arguments.size() == 2 &&
         (name.is("cross_device_reduce_1stage") || name.is("cross_device_reduce_2stage"))) {

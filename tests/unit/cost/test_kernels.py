@@ -35,6 +35,15 @@ ALL_REDUCE = (
     "_ZN4vllm26cross_device_reduce_2stage"
     "I13__nv_bfloat16Li8EEEvPNS_8RankDataENS_11RankSignalsEPNS_6SignalEPT_ii"
 )
+FUSED_ALL_REDUCE = (
+    "_ZN10flashinfer23trtllm_allreduce_fusion39allreduce_fusion_kernel_oneshot_lamport"
+    "ILNS0_22AllReduceFusionPatternE{}E13__nv_bfloat16Li2ELb1ELb1EEEvNS0_21AllReduceFusionParamsIT0_EE"
+)
+SYMMETRIC = "_ZN64_GLOBAL__N__62167398_25_CUDASymmetricMemoryOps_cu_70c0f2ac_13507"
+MULTIMEM_ALL_REDUCE = SYMMETRIC + "26multimem_all_reduce_kernelIN3c108BFloat16ELi16EEEvPT_mPPjmm"
+ONE_SHOT_ALL_REDUCE = SYMMETRIC + "26one_shot_all_reduce_kernelIfLi16ELi8EEEvPPT_S2_S2_mmPPjmm"
+TWO_SHOT_ALL_REDUCE = SYMMETRIC + "26two_shot_all_reduce_kernelIfLi4ELi2ELb0ELb0EEEvPPT_S2_mmPPjmmm"
+MULTIMEM_ALL_GATHER = SYMMETRIC + "26multimem_all_gather_kernelILi16EEEvPcS1_mPPjmm"
 ALIGN = "_ZN4vllm3moe27moe_align_block_size_kernelImEEvPKT_PiS5_S5_S5_iiiimS5_iib"
 FILL = "_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_11FillFunctorIfEESt5arrayIPcLm1EEEEviT0_T1_"
 ROTARY = "_ZN4vllm23rotary_embedding_kernelIN3c108BFloat16ES2_Lb0EEEvPKlPT_S6_PKT0_illliiilb"
@@ -213,6 +222,33 @@ def test_custom_all_reduce(estimator: _native.Estimator) -> None:
     assert estimator.kernel(ALL_REDUCE, [36], [512], args) == estimator.collective(
         "all_reduce", 8, 65536, custom=True
     )
+
+
+def test_flashinfers_all_reduce(estimator: _native.Estimator) -> None:
+    args = [struct.pack("<iiii", 2, 1, 64 * 4096, 4096) + bytes(120)]
+    alone = estimator.collective("all_reduce", 2, 64 * 4096 * 2, custom=True)
+    assert estimator.kernel(FUSED_ALL_REDUCE.format(0), [64], [512], args) == alone
+    fused = estimator.kernel(FUSED_ALL_REDUCE.format(1), [64], [512], args)
+    streamed = estimator.by_bytes("norm", 3 * 64 * 4096 * 2)[0] - estimator.by_bytes("norm", 0)[0]
+    assert fused[0] == alone[0] + streamed > alone[0]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "before", "after", "kind", "element_bytes"),
+    [
+        (MULTIMEM_ALL_REDUCE, [p()], [], "all_reduce", 2),
+        (ONE_SHOT_ALL_REDUCE, [p(), p(), p(), q(0)], [], "all_reduce", 4),
+        (TWO_SHOT_ALL_REDUCE, [p(), p(), q(0)], [q(1)], "all_reduce", 4),
+        (MULTIMEM_ALL_GATHER, [p(), p()], [], "all_gather", 1),
+    ],
+)
+def test_collectives_on_symmetric_memory(
+    estimator: _native.Estimator, kernel: str, before: list[bytes], after: list[bytes], kind: str, element_bytes: int
+) -> None:
+    args = [*before, q(4096), p(), q(3), q(4), *after]
+    assert estimator.describe_kernel(kernel)["expected_arg_bytes"] == [8] * len(args)
+    expected = estimator.collective(kind, 4, 4096 * element_bytes, custom=True)
+    assert estimator.kernel(kernel, [8], [1024], args) == expected
 
 
 def test_elements_of_a_fill(estimator: _native.Estimator) -> None:
