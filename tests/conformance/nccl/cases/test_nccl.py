@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -302,12 +304,16 @@ def test_split_reverses_ranks(nccl: Library, cuda: Library) -> None:
     assert in_processes(nccl, cuda, work) == [[1, 2, 1], [0, 2, 0]]
 
 
-def test_a_peer_that_ends_is_noticed(nccl: Library, cuda: Library) -> None:
+def test_a_peer_that_has_left_is_noticed(nccl: Library, cuda: Library) -> None:
+    left = multiprocessing.get_context("fork").Event()
+
     def work(rank: int, unique: Any) -> tuple[int, bytes]:
         communicator = enter(nccl, rank, unique)
         if rank == 1:
             nccl.ok("ncclCommDestroy", communicator)
+            left.set()
             return 0, b""
+        left.wait()
         one = numbers("int32_t", [1])
         code = nccl.call("ncclAllReduce", one, one, 1, INT32, SUM, communicator, NULL)
         return code, bytes(ffi.string(nccl.lib.ncclGetLastError(communicator)))
@@ -315,6 +321,32 @@ def test_a_peer_that_ends_is_noticed(nccl: Library, cuda: Library) -> None:
     (code, text), _ = in_processes(nccl, cuda, work)
     assert code == REMOTE_ERROR
     assert b"rank 1" in text
+
+
+def test_a_rank_killed_in_a_collective_ends_the_others_with_its_name(nccl: Library, cuda: Library) -> None:
+    """Nobody has reaped it when the others look for it."""
+    unique = ffi.new("unique_id*")
+    nccl.ok("ncclGetUniqueId", unique)
+
+    def run(rank: int) -> None:
+        cuda.ok("cuInit", 0)
+        cuda.ok("cuCtxSetCurrent", cuda.get("cuDevicePrimaryCtxRetain", "void*", rank))
+        communicator = enter(nccl, rank, unique[0])
+        if rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        one = numbers("int32_t", [1])
+        nccl.ok("ncclAllReduce", one, one, 1, INT32, SUM, communicator, NULL)
+        cuda.call("cuCtxSynchronize")
+
+    waiting, killed = (multiprocessing.get_context("fork").Process(target=run, args=(rank,)) for rank in range(2))
+    killed.start()
+    waiting.start()
+    waiting.join(60)
+    assert waiting.exitcode == 86
+    message = (Path(os.environ["REVATI_SESSION"]) / f"fatal.{waiting.pid}").read_text()
+    assert f"rank 1 of 2 (process {killed.pid}, GPU 1)" in message
+    assert "has ended" in message
+    killed.join()
 
 
 def test_two_ranks_may_not_share_a_gpu(nccl: Library) -> None:
