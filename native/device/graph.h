@@ -14,7 +14,18 @@
 
 namespace revati::device {
 
-enum class NodeKind : uint8_t { kernel, library, joint, copy, fill, host, event_record, event_wait, child, empty };
+enum class NodeKind : uint8_t {
+    kernel,
+    library,
+    joint,
+    copy,
+    fill,
+    host,
+    event_record,
+    event_wait,
+    child,
+    empty
+};
 
 struct GraphNode {
     NodeKind kind = NodeKind::empty;

@@ -139,8 +139,7 @@ void summarise(GraphExec* exec) {
         exec->has_joint = exec->has_joint || node.kind == NodeKind::joint;
         durations.push_back(node.dynamic || node.kind == NodeKind::joint ? 0 : node.duration.ns);
         const bool counted = node.kind != NodeKind::empty && node.kind != NodeKind::host &&
-                             node.kind != NodeKind::joint && !node.dynamic &&
-                             node.event == nullptr;
+                             node.kind != NodeKind::joint && !node.dynamic && node.event == nullptr;
         if (!counted) continue;
         auto& [total, count] =
             totals[{static_cast<int>(node.duration.family), static_cast<int>(node.duration.source)}];
@@ -182,9 +181,9 @@ struct Replay {
     std::vector<ChangedNode> changed;              // the same nodes, if work is recorded
     // Graphs with joint work: the part of the chain up to the latest of it.
     Instant reached;
-    int64_t reached_ns = 0;     // static time before that place
-    int64_t dynamic_ns = 0;     // since then
-    std::vector<Instant> ends;  // of each node, in graphs that are no chain
+    int64_t reached_ns = 0;                // static time before that place
+    int64_t dynamic_ns = 0;                // since then
+    std::vector<Instant> ends;             // of each node, in graphs that are no chain
     std::vector<const GraphNode*> at_end;  // host functions and event records, which need the replay's times
 };
 
@@ -278,7 +277,8 @@ Instant replay_branches(const GraphExec& exec, const Instant& start, Replay* rep
             begin = join(node, begin, replay);
         } else {
             begin.add(replay->dynamic.size() > priced ? replay->dynamic.back().second
-                                                      : node.dynamic ? 0 : node.duration.ns);
+                      : node.dynamic                  ? 0
+                                                      : node.duration.ns);
         }
         replay->ends[index] = begin;
         last.raise(begin);
@@ -387,8 +387,7 @@ Status launch_graph(GraphExec* exec, Stream* stream) {
     }
     count_totals(*exec);
     if (recording()) {
-        record_replay(stream, &exec->recorded_as, exec->descriptions, replay.changed,
-                      {start, end});
+        record_replay(stream, &exec->recorded_as, exec->descriptions, replay.changed, {start, end});
     }
     return Status::ok;
 }

@@ -23,7 +23,7 @@ struct Call {
 struct CallQueue {
     std::mutex mutex;
     std::condition_variable arrived, finished;
-    std::multimap<int64_t, Call> pending;  // by due time; equal times keep their order
+    std::multimap<int64_t, Call> pending;          // by due time; equal times keep their order
     std::deque<std::pair<Instant, Call>> undated;  // behind joint work whose end is not known
     bool running = false;
 };

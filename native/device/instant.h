@@ -1,7 +1,7 @@
 // Moments that may not be known yet. Work that several processes do together ends when the last of them has
-// come, and until then everything behind it ends at "then, plus so much". Such a moment is the latest of a known
-// one and of a few of those sums; all that streams do with moments (later by a duration, the later of two)
-// keeps that form.
+// come, and until then everything behind it ends at "then, plus so much". Such a moment is the latest of a
+// known one and of a few of those sums; all that streams do with moments (later by a duration, the later of
+// two) keeps that form.
 #pragma once
 
 #include <algorithm>
@@ -42,7 +42,8 @@ class Instant {
         for (uint32_t index = 0; index < count; ++index) ends[index].plus_ns += ns;
     }
     void raise(int64_t ns) { known_ns = std::max(known_ns, ns); }
-    // Waits for an end if there are too many unknown ones, which only messages to many ranks at once can make.
+    // Waits for an end if there are too many unknown ones, which only messages to many ranks at once can
+    // make.
     REVATI_API void raise(const Instant& other);
     // False if there is no room for another unknown end.
     bool try_raise(const JointEnd& end);
@@ -62,7 +63,8 @@ class Timeline {
         return load_unknown();
     }
     void store(const Instant& instant) {
-        if (!instant.is_known() || unknown_.load(std::memory_order_acquire) != 0) return store_unknown(instant);
+        if (!instant.is_known() || unknown_.load(std::memory_order_acquire) != 0)
+            return store_unknown(instant);
         known_ns_.store(instant.known_ns, std::memory_order_release);
     }
     void raise(const Instant& instant) {

@@ -148,7 +148,8 @@ int missing_peer(JointGroupPage* page, uint64_t sequence, bool ask_kernel) {
 [[noreturn]] void stop_for_lost_peer(JointGroupPage* page, uint64_t sequence, int rank) {
     const JointMember& member = joint_members(page)[rank];
     fail_closed(
-        "revati: rank %d of %d (process %d, GPU %d) of the group '%s' %s while this process waited for it in joint work "
+        "revati: rank %d of %d (process %d, GPU %d) of the group '%s' %s while this process waited for it in "
+        "joint work "
         "number %llu; on a real GPU the others would wait until NCCL's time-out",
         rank, page->ranks, member.pid.load(), member.device, page->name,
         member.left.load() != 0 ? "has left" : "has ended", static_cast<unsigned long long>(sequence));
@@ -159,7 +160,8 @@ JointWaiter& claim_waiter(JointGroupPage* page, uint64_t sequence) {
         uint64_t none = 0;
         if (waiter.wanted.compare_exchange_strong(none, sequence + 1)) return waiter;
     }
-    fail_closed("revati: more than %u threads wait for joint work of the group '%s'", most_waiters, page->name);
+    fail_closed("revati: more than %u threads wait for joint work of the group '%s'", most_waiters,
+                page->name);
 }
 
 }  // namespace

@@ -80,8 +80,8 @@ struct JointWork {
     std::shared_ptr<JointGroup> group;
     JointSignature signature;
     cost::Duration duration;
-    // Set on all ranks if numbers travel: then what is sent is read when the work starts, and `deliver` stores
-    // what arrives once all have come. Either may be missing on a rank.
+    // Set on all ranks if numbers travel: then what is sent is read when the work starts, and `deliver`
+    // stores what arrives once all have come. Either may be missing on a rank.
     bool travels = false;
     const void* payload = nullptr;
     size_t payload_bytes = 0;

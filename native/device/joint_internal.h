@@ -15,7 +15,8 @@ void wake_due();
 // Does not wait, unless this rank is very far ahead of another.
 JointStatus post_joint(JointGroup& group, const JointPost& post, uint64_t* sequence);
 
-// Numbers that have been sent and must be stored before anything that comes later on the stream touches bytes.
+// Numbers that have been sent and must be stored before anything that comes later on the stream touches
+// bytes.
 class Delivery;
 using Deliveries = std::vector<std::shared_ptr<Delivery>>;
 // Waits for the ranks that have not sent theirs, stores everything and empties the list.

@@ -1,11 +1,11 @@
-// Kernels that several ranks launch together: all-reduce kernels of frameworks. They find each other through the
-// memory that they share: rank 0's buffer is the same file in every process.
+// Kernels that several ranks launch together: all-reduce kernels of frameworks. They find each other through
+// the memory that they share: rank 0's buffer is the same file in every process.
 #include <map>
 
 #include "device/device.h"
-#include "device/recording.h"
 #include "device/log.h"
 #include "device/memory.h"
+#include "device/recording.h"
 #include "device/stats.h"
 #include "device/stream_internal.h"
 
@@ -23,8 +23,7 @@ std::shared_ptr<JointGroup> group_at(const JointKernel::Place& place, int device
     std::shared_ptr<JointGroup>& group = (*groups)[{place.memory, place.offset}];
     if (group != nullptr) return group;
     std::string error;
-    const std::string name =
-        "memory-" + std::to_string(place.memory) + "+" + std::to_string(place.offset);
+    const std::string name = "memory-" + std::to_string(place.memory) + "+" + std::to_string(place.offset);
     group = JointGroup::enter(name, place.ranks, place.rank, physical_index(device), &error);
     if (group == nullptr) log_once("kernels that share memory: %s", error.c_str());
     return group;

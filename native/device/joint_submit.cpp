@@ -33,9 +33,7 @@ class Delivery {
     }
 
   private:
-    bool was_aborted() const {
-        return joint_group_page(group_->id())->resolved.load() <= sequence_;
-    }
+    bool was_aborted() const { return joint_group_page(group_->id())->resolved.load() <= sequence_; }
 
     // The last rank that has read the numbers gives their memory back.
     void release() {

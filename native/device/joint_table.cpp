@@ -35,8 +35,7 @@ JointTable* open_table() {
     const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     void* address = MAP_FAILED;
     if (fd >= 0 && ftruncate(fd, static_cast<off_t>(joint_file_bytes)) == 0) {
-        address =
-            mmap(nullptr, joint_file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        address = mmap(nullptr, joint_file_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     }
     if (fd >= 0) close(fd);
     if (address == MAP_FAILED)

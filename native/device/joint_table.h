@@ -17,8 +17,8 @@ namespace revati::device {
 constexpr uint32_t most_joint_groups = 4096;
 constexpr uint32_t most_joint_ranks = 1024;
 constexpr size_t joint_file_bytes = size_t{64} << 30;  // sparse: only what is used takes memory
-constexpr uint64_t ends_kept = 4096;       // ends of joint work that can still be asked for
-constexpr uint64_t posts_kept = 1024;      // how far a rank may be ahead of the slowest one
+constexpr uint64_t ends_kept = 4096;                   // ends of joint work that can still be asked for
+constexpr uint64_t posts_kept = 1024;                  // how far a rank may be ahead of the slowest one
 constexpr uint64_t payloads_kept = 128;
 constexpr uint32_t most_waiters = 64;
 
@@ -32,7 +32,7 @@ struct JointPost {
 };
 
 struct JointMember {
-    std::atomic<int32_t> pid;  // 0: has not entered
+    std::atomic<int32_t> pid;          // 0: has not entered
     std::atomic<uint64_t> start_time;  // of the process, against reuse of pids; 0: not told yet
     int32_t device;
     std::atomic<uint32_t> left;
@@ -61,7 +61,8 @@ struct JointGroupPage {
 struct JointTable {
     std::atomic<int32_t> lock;  // pid of the holder
     std::atomic<uint32_t> groups;
-    std::atomic<uint32_t> stalled_count;  // groups where all have come, but one of them after other work whose end is unknown
+    std::atomic<uint32_t>
+        stalled_count;  // groups where all have come, but one of them after other work whose end is unknown
     uint32_t stalled[most_joint_groups];
     size_t used_bytes;
     size_t group_at[most_joint_groups];

@@ -132,8 +132,7 @@ Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
     }
     bump(stats().copies);
     bump(stats().copied_bytes, bytes);
-    if (returns_late(kind, pinned, synchronous))
-        wait_until(end, static_cast<uint32_t>(stream->device()));
+    if (returns_late(kind, pinned, synchronous)) wait_until(end, static_cast<uint32_t>(stream->device()));
     return Status::ok;
 }
 

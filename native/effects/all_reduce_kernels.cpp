@@ -1,12 +1,12 @@
-// All-reduce kernels of frameworks: which ranks launch them together. They carry their group in their arguments,
-// as pointers to buffers that all ranks have mapped; the buffer of rank 0 names the group.
+// All-reduce kernels of frameworks: which ranks launch them together. They carry their group in their
+// arguments, as pointers to buffers that all ranks have mapped; the buffer of rank 0 names the group.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
+#include "device/kernel.h"
 #include "device/memory.h"
 #include "effects/mangled_name.h"
-#include "device/kernel.h"
 
 namespace revati::effects {
 namespace {
@@ -23,8 +23,8 @@ T read(const void* argument, size_t offset) {
     return value;
 }
 
-// vLLM: cross_device_reduce_{1,2}stage<T, ranks>(RankData*, RankSignals, Signal* own, T* result, int rank, int
-// packs). RankSignals holds up to eight pointers.
+// vLLM: cross_device_reduce_{1,2}stage<T, ranks>(RankData*, RankSignals, Signal* own, T* result, int rank,
+// int packs). RankSignals holds up to eight pointers.
 bool find_custom_all_reduce(void* const* args, const JointKernel&, JointKernel::Place* place) {
     place->rank = read<int>(args[4], 0);
     place->size = static_cast<uint64_t>(read<int>(args[5], 0));
@@ -44,9 +44,9 @@ bool find_fused_all_reduce(void* const* args, const JointKernel& kernel, JointKe
     return device::shared_place(read<const void*>(workspace, 0), &place->memory, &place->offset);
 }
 
-// torch, on symmetric memory (CUDASymmetricMemoryOps.cu): (..., size_t elements, uint32_t** signal_pads, size_t
-// rank, size_t ranks, ...), where all parameters are pointers and 8-byte integers. The pads are an array in device
-// memory with one entry for each rank.
+// torch, on symmetric memory (CUDASymmetricMemoryOps.cu): (..., size_t elements, uint32_t** signal_pads,
+// size_t rank, size_t ranks, ...), where all parameters are pointers and 8-byte integers. The pads are an
+// array in device memory with one entry for each rank.
 template <size_t pads_at>
 bool find_symmetric(void* const* args, const JointKernel&, JointKernel::Place* place) {
     place->size = read<uint64_t>(args[pads_at - 1], 0);
@@ -61,7 +61,8 @@ bool find_symmetric(void* const* args, const JointKernel&, JointKernel::Place* p
 const JointKernel* match_symmetric(const Kernel& kernel) {
     const std::string text = demangle(kernel.name);
     const TemplateName name = parse_template(text);
-    const bool known = name.is("multimem_all_reduce_kernel") || name.is("multimem_one_shot_all_reduce_kernel") ||
+    const bool known = name.is("multimem_all_reduce_kernel") ||
+                       name.is("multimem_one_shot_all_reduce_kernel") ||
                        name.is("multimem_one_shot_reduce_kernel") || name.is("multimem_all_gather_kernel") ||
                        name.is("one_shot_all_reduce_kernel") || name.is("two_shot_all_reduce_kernel") ||
                        name.is("two_shot_all_reduce_kernel_inplace");
@@ -85,8 +86,8 @@ const JointKernel* match_symmetric(const Kernel& kernel) {
     }
 }
 
-const JointKernel* make(bool (*find)(void* const*, const JointKernel&, JointKernel::Place*), const std::string& ranks,
-                        std::vector<uint32_t> arg_bytes) {
+const JointKernel* make(bool (*find)(void* const*, const JointKernel&, JointKernel::Place*),
+                        const std::string& ranks, std::vector<uint32_t> arg_bytes) {
     const int count = static_cast<int>(strtol(ranks.c_str(), nullptr, 10));
     if (count < 2) return nullptr;
     return new JointKernel{find, count, std::move(arg_bytes)};
@@ -95,7 +96,9 @@ const JointKernel* make(bool (*find)(void* const*, const JointKernel&, JointKern
 const JointKernel* match_all_reduce(const Kernel& kernel) {
     const bool vllm = kernel.name.find("cross_device_reduce_") != std::string::npos;
     const bool fused = kernel.name.find("allreduce_fusion_kernel_") != std::string::npos;
-    if (!vllm && !fused) return kernel.name.find("CUDASymmetricMemoryOps") != std::string::npos ? match_symmetric(kernel) : nullptr;
+    if (!vllm && !fused)
+        return kernel.name.find("CUDASymmetricMemoryOps") != std::string::npos ? match_symmetric(kernel)
+                                                                               : nullptr;
     const TemplateName name = parse_template(demangle(kernel.name));
     if (vllm && name.arguments.size() == 2 &&
         (name.is("cross_device_reduce_1stage") || name.is("cross_device_reduce_2stage"))) {

@@ -13,10 +13,21 @@ LATE_MS = 500
 
 def run_slow_rank() -> str:
     command = [str(Path(sys.executable).with_name("revati")), "run", "--gpu", "h200-sxm", "--gpus", "3"]
-    command += ["--clock", "modelled", "--", sys.executable, str(FOLDER / "nccl" / "programs" / "slow_rank.py")]
+    command += [
+        "--clock",
+        "modelled",
+        "--",
+        sys.executable,
+        str(FOLDER / "nccl" / "programs" / "slow_rank.py"),
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(FOLDER), *sys.path])}
     done = subprocess.run(
-        [*command, str(LATE_MS / 1000)], env=environment, capture_output=True, text=True, timeout=600, check=False
+        [*command, str(LATE_MS / 1000)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -2,10 +2,10 @@
 //
 // vLLM: `cross_device_reduce_{1,2}stage<T, ranks>(RankData*, RankSignals, Signal*, T* result, int rank, int
 // size)`; the size counts packs of 16 bytes.
-// FlashInfer: `allreduce_fusion_kernel_{oneshot_lamport,twoshot_sync}<pattern, T, ranks, ...>(params, ...)`; the
-// structure begins with four integers: ranks, rank, elements, elements of a row.
-// torch, on symmetric memory: `*{multimem,one_shot,two_shot}_*(..., size_t elements, uint32_t** signal_pads,
-// size_t rank, size_t ranks, ...)`.
+// FlashInfer: `allreduce_fusion_kernel_{oneshot_lamport,twoshot_sync}<pattern, T, ranks, ...>(params, ...)`;
+// the structure begins with four integers: ranks, rank, elements, elements of a row. torch, on symmetric
+// memory: `*{multimem,one_shot,two_shot}_*(..., size_t elements, uint32_t** signal_pads, size_t rank, size_t
+// ranks, ...)`.
 #include <cstdlib>
 
 #include "cost/kernels/arguments.h"

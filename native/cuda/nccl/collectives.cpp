@@ -54,7 +54,8 @@ Result exchange(Communicator* communicator, bool is_send, void* buffer, size_t c
     if (peer < 0 || peer >= communicator->ranks)
         return fail(communicator, invalid_argument, "peer is no rank");
     if (count > 0 && buffer == nullptr) return fail(communicator, invalid_argument, "the buffer is null");
-    return submit(PointToPoint{communicator, stream_of(communicator, stream), is_send, buffer, count, type, peer});
+    return submit(
+        PointToPoint{communicator, stream_of(communicator, stream), is_send, buffer, count, type, peer});
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ Result open(Communicator** out, int ranks, int rank, const std::string& name, in
     communicator->name = name;
     if (ranks > 1) {
         std::string error;
-        communicator->meeting = device::JointGroup::enter(name, ranks, rank, device::physical_index(device), &error);
+        communicator->meeting =
+            device::JointGroup::enter(name, ranks, rank, device::physical_index(device), &error);
         if (communicator->meeting == nullptr)
             return fail(nullptr, invalid_usage, "ncclCommInitRank: " + error);
     }

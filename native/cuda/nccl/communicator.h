@@ -23,7 +23,8 @@ struct Communicator {
     int device = 0;  // as this process counts
     std::string name;
     std::shared_ptr<device::JointGroup> meeting;  // null for one rank
-    std::map<std::pair<int, int>, std::shared_ptr<device::JointGroup>> channels;  // of messages, by sender and receiver
+    std::map<std::pair<int, int>, std::shared_ptr<device::JointGroup>>
+        channels;  // of messages, by sender and receiver
     std::mutex mutex;
     std::map<int, Reduction> custom_ops;
     int next_op = built_in_ops;

@@ -66,8 +66,8 @@ bool receives(const Collective& work) {
     return !to_root || work.communicator->rank == work.root;
 }
 
-// Numbers that arrive hold up whatever reads memory behind them, until all ranks have sent theirs. Integers steer
-// the host; floats do not, and only few of them are looked at.
+// Numbers that arrive hold up whatever reads memory behind them, until all ranks have sent theirs. Integers
+// steer the host; floats do not, and only few of them are looked at.
 constexpr size_t float_payload_bytes = 4096;
 
 bool small(DataType type, size_t bytes) {
@@ -133,8 +133,8 @@ device::JointWork joint_work_of(const Collective& work) {
     features.bytes = input_bytes(work);
     device::JointWork joint;
     joint.group = work.communicator->meeting;
-    joint.signature = {static_cast<int32_t>(work.kind), work.type, reduces(work.kind) ? work.op : 0, work.root,
-                       work.count};
+    joint.signature = {static_cast<int32_t>(work.kind), work.type, reduces(work.kind) ? work.op : 0,
+                       work.root, work.count};
     joint.duration = device::estimator().collective(features);
     joint.travels = travels(work);
     if (!joint.travels) return joint;
@@ -230,7 +230,8 @@ Result copy_to_self(const std::vector<PointToPoint>& messages) {
 }  // namespace
 
 Result run_collectives(const std::vector<Collective>& collectives) {
-    // Round by round: one thread may hold many ranks, and a rank's next piece may wait for all of the one before.
+    // Round by round: one thread may hold many ranks, and a rank's next piece may wait for all of the one
+    // before.
     std::map<Communicator*, std::vector<const Collective*>> queues;
     size_t rounds = 0;
     for (const Collective& work : collectives) {

@@ -16,7 +16,12 @@ def test_copies_that_wheels_bring_along_are_led_to_the_fakes(
     files = [tmp_path / name for name in ("librevati_core.so", "libcudart.so.13", "libnccl.so.2")]
     copies = tmp_path / "site-packages" / "torchvision.libs"
     copies.mkdir(parents=True)
-    names = ["libcudart.faf08d9a.so.13", "libnccl-00000001.so.2.28.9", "libcudart.faf08d9a.so.12", "libz.7dbeb23c.so.1"]
+    names = [
+        "libcudart.faf08d9a.so.13",
+        "libnccl-00000001.so.2.28.9",
+        "libcudart.faf08d9a.so.12",
+        "libz.7dbeb23c.so.1",
+    ]
     for path in [*files, *(copies / name for name in names)]:
         path.touch()
     libraries = NativeLibraries(files[0], tuple(files[1:]))

@@ -243,7 +243,12 @@ def test_flashinfers_all_reduce(estimator: _native.Estimator) -> None:
     ],
 )
 def test_collectives_on_symmetric_memory(
-    estimator: _native.Estimator, kernel: str, before: list[bytes], after: list[bytes], kind: str, element_bytes: int
+    estimator: _native.Estimator,
+    kernel: str,
+    before: list[bytes],
+    after: list[bytes],
+    kind: str,
+    element_bytes: int,
 ) -> None:
     args = [*before, q(4096), p(), q(3), q(4), *after]
     assert estimator.describe_kernel(kernel)["expected_arg_bytes"] == [8] * len(args)

@@ -338,7 +338,9 @@ def test_a_rank_killed_in_a_collective_ends_the_others_with_its_name(nccl: Libra
         nccl.ok("ncclAllReduce", one, one, 1, INT32, SUM, communicator, NULL)
         cuda.call("cuCtxSynchronize")
 
-    waiting, killed = (multiprocessing.get_context("fork").Process(target=run, args=(rank,)) for rank in range(2))
+    waiting, killed = (
+        multiprocessing.get_context("fork").Process(target=run, args=(rank,)) for rank in range(2)
+    )
     killed.start()
     waiting.start()
     waiting.join(60)
