@@ -18,6 +18,8 @@ class Delivery {
     Delivery(const JointWork& work, uint64_t sequence, uint64_t payload)
         : group_(work.group), store_(work.deliver), sequence_(sequence), payload_(payload) {}
 
+    bool is_of(uint32_t group) const { return group_->id() == group; }
+    uint64_t payload() const { return payload_; }
     bool is_over() const { return over_.load(std::memory_order_acquire); }
     bool is_ready() const {
         int64_t end_ns = 0;
@@ -45,6 +47,9 @@ class Delivery {
             uint8_t* const bytes = joint_payload(page, payload_, rank);
             madvise(bytes + kept_bytes, joint_payload_bytes - kept_bytes, MADV_REMOVE);
         }
+        if (page->payload_waiters.load() == 0) return;
+        page->tick.fetch_add(1);
+        wake_word(&page->tick);
     }
 
     std::shared_ptr<JointGroup> group_;
@@ -81,17 +86,36 @@ void forget_stored() {
     undelivered().count.store(list.size());
 }
 
+// Stores what came in the group up to this payload.
+void deliver_until(const JointGroup& group, uint64_t payload) {
+    Deliveries list;
+    {
+        const std::lock_guard<std::mutex> lock(undelivered().mutex);
+        list = undelivered().list;
+    }
+    for (const auto& delivery : list) {
+        if (delivery->is_of(group.id()) && delivery->payload() <= payload) delivery->wait_and_store();
+    }
+    forget_stored();
+}
+
 // The slot of the numbers that this rank sends next, once everybody has read what it held.
 uint64_t next_payload(JointGroup& group) {
     JointGroupPage* const page = joint_group_page(group.id());
     const uint64_t payload = joint_members(page)[group.rank()].payloads.fetch_add(1);
     const uint64_t needed = payload / payloads_kept * static_cast<uint64_t>(group.ranks());
-    constexpr int64_t look_again_ns = 100'000;
-    while (page->consumed[payload % payloads_kept].load() < needed) {
-        deliver_ready();
-        wake_due();
-        wait_until_ns(now_ns() + look_again_ns, static_cast<uint32_t>(current_device()));
+    const std::atomic<uint64_t>& readers = page->consumed[payload % payloads_kept];
+    if (readers.load() >= needed) return payload;
+    deliver_until(group, payload - payloads_kept);
+    wake_due();
+    page->payload_waiters.fetch_add(1);
+    for (;;) {
+        const uint32_t tick = page->tick.load();
+        if (readers.load() >= needed) break;
+        if (group.lost_peer() >= 0) break;  // the next post says so
+        wait_on_word(&page->tick, tick);
     }
+    page->payload_waiters.fetch_sub(1);
     return payload;
 }
 

@@ -49,7 +49,8 @@ struct JointGroupPage {
     char name[160];
     int32_t ranks;
     std::atomic<uint32_t> entered;
-    std::atomic<uint32_t> tick;  // futex: somebody has entered or left
+    std::atomic<uint32_t> tick;             // futex: somebody has entered, left, or read numbers
+    std::atomic<uint32_t> payload_waiters;  // for numbers that are not read yet
     std::atomic<uint32_t> mismatch;
     std::atomic<uint64_t> resolved;  // pieces of work whose end is known
     std::atomic<uint64_t> consumed[payloads_kept];

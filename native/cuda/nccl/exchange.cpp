@@ -70,13 +70,21 @@ bool receives(const Collective& work) {
 // steer the host; floats do not, and only few of them are looked at.
 constexpr size_t float_payload_bytes = 4096;
 
-bool small(DataType type, size_t bytes) {
-    return bytes <= (is_integer(type) ? device::joint_payload_bytes : float_payload_bytes);
+bool is_capturing(device::Stream* stream) {
+    device::CaptureInfo info;
+    return device::capture_info(stream, &info) == device::Status::ok &&
+           info.state == device::CaptureState::active;
+}
+
+// In graphs, which are activations' place, floats do not travel.
+bool small(DataType type, size_t bytes, device::Stream* stream) {
+    if (is_integer(type)) return bytes <= device::joint_payload_bytes;
+    return bytes <= float_payload_bytes && !is_capturing(stream);
 }
 
 // Whether the numbers themselves are exchanged.
 bool travels(const Collective& work) {
-    return small(work.type, input_bytes(work)) && (!reduces(work.kind) || can_reduce(work.type));
+    return small(work.type, input_bytes(work), work.stream) && (!reduces(work.kind) || can_reduce(work.type));
 }
 
 struct Payloads {
@@ -194,7 +202,7 @@ device::JointWork joint_work_of(const PointToPoint& message) {
     joint.signature.kind = message_kind;
     joint.signature.count = bytes;
     joint.duration = device::estimator().collective(features);
-    joint.travels = small(message.type, bytes);
+    joint.travels = small(message.type, bytes, message.stream);
     if (joint.travels && message.is_send) {
         joint.payload = message.buffer;
         joint.payload_bytes = bytes;
