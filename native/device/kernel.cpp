@@ -54,6 +54,11 @@ void register_effect_matcher(EffectMatcher matcher) {
     matchers().push_back(matcher);
 }
 
+int told_registers(const KernelAttributes& attributes) {
+    if (attributes.registers > 0) return attributes.registers;
+    return gpu().registers_per_block / std::max(attributes.max_threads_per_block, 1);
+}
+
 void register_joint_matcher(JointMatcher matcher) {
     joint_matchers().push_back(matcher);
 }

@@ -70,7 +70,7 @@ struct ParamLayout {
 };
 
 struct KernelAttributes {
-    int registers = 0;
+    int registers = 0;  // 0: the binary does not tell, being compressed
     int shared_static_bytes = 0;
     int local_bytes = 0;
     int const_bytes = 0;
@@ -106,5 +106,9 @@ REVATI_API void register_joint_matcher(JointMatcher matcher);
 // False if `image` is no ELF cubin or does not hold the kernel.
 REVATI_API bool read_cubin_metadata(const void* image, size_t image_bytes, const std::string& kernel,
                                     ParamLayout* params, KernelAttributes* attributes);
+
+// What a program is told: programs divide by it. Where the binary does not tell, as many as threads of the
+// largest block may have.
+REVATI_API int told_registers(const KernelAttributes& attributes);
 
 }  // namespace revati::device

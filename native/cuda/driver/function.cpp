@@ -23,7 +23,7 @@ CUresult read_attribute(const device::KernelAttributes& attributes, CUfunction_a
             *value = attributes.local_bytes;
             break;
         case CU_FUNC_ATTRIBUTE_NUM_REGS:
-            *value = attributes.registers;
+            *value = device::told_registers(attributes);
             break;
         case CU_FUNC_ATTRIBUTE_PTX_VERSION:
         case CU_FUNC_ATTRIBUTE_BINARY_VERSION:

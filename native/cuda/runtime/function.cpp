@@ -72,7 +72,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* out, const void* function)
         out->constSizeBytes = static_cast<size_t>(attributes.const_bytes);
         out->localSizeBytes = static_cast<size_t>(attributes.local_bytes);
         out->maxThreadsPerBlock = attributes.max_threads_per_block;
-        out->numRegs = attributes.registers;
+        out->numRegs = device::told_registers(attributes);
         out->ptxVersion = attributes.binary_version;
         out->binaryVersion = attributes.binary_version;
         out->maxDynamicSharedSizeBytes = attributes.max_dynamic_shared_bytes;
