@@ -76,18 +76,37 @@ class Evaluation:
 
 
 def evaluate(
-    gpus: Sequence[Gpu], families: Sequence[Family], report: Callable[[Evaluation], None]
+    gpus: Sequence[Gpu],
+    families: Sequence[Family],
+    report: Callable[[Evaluation], None],
+    most_rows: int | None = None,
 ) -> list[Evaluation]:
-    """Holds out bands of each quantity of each model; `report` is called after each."""
+    """Holds out bands of each quantity of each model.
+
+    Args:
+        gpus: With tables.
+        families: Of those, e.g. from `training.choose_families`.
+        report: Called after each result.
+        most_rows: Of a table; from larger ones, that many at equal distances, with which models are worse rather than better.
+
+    Returns:
+        All results.
+    """
     results = []
     with training.one_thread():
         for gpu in gpus:
             for family, samples in training.samples_of(gpu, families):
+                few = samples if most_rows is None else samples.take(_spread(len(samples), most_rows))
                 for quantity in samples.bands:
-                    result = _evaluate(gpu, family, samples, quantity)
+                    result = _evaluate(gpu, family, few, quantity)
                     report(result)
                     results.append(result)
     return results
+
+
+def _spread(rows: int, most: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Places of at most so many rows, at equal distances."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.int64))
 
 
 def _evaluate(gpu: Gpu, family: Family, samples: Samples, quantity: str) -> Evaluation:

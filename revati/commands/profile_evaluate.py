@@ -18,9 +18,16 @@ from revati.predictors import evaluation, training  # type: ignore[attr-defined]
     "--family", "families", multiple=True, metavar="NAME", help="Only this family; several are possible."
 )
 @click.option(
+    "--rows",
+    type=click.IntRange(100),
+    help="At most so many rows of a table, for a quicker and rougher answer.  [default: all]",
+)
+@click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all errors there."
 )
-def command(gpus: tuple[str, ...], families: tuple[str, ...], json_file: Path | None) -> None:
+def command(
+    gpus: tuple[str, ...], families: tuple[str, ...], rows: int | None, json_file: Path | None
+) -> None:
     """Train again without whole bands of sizes, batches and contexts, and predict them.
 
     Errors are relative to the measured duration. Every third band is held out at a time. What misses its goal is
@@ -38,7 +45,9 @@ def command(gpus: tuple[str, ...], families: tuple[str, ...], json_file: Path | 
             f"{'' if result.met else '  misses its goal'}"
         )
 
-    results = evaluation.evaluate(training.choose_gpus(gpus), training.choose_families(families), report)
+    results = evaluation.evaluate(
+        training.choose_gpus(gpus), training.choose_families(families), report, rows
+    )
     lines = evaluation.misses(results)
     click.echo(
         f"\n{len(lines)} misses of the goals (models, then single bands), worst first:"

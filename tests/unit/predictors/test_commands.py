@@ -119,6 +119,8 @@ def test_evaluate(trained: Path, tmp_path: Path) -> None:
     assert 0 < result["errors"]["median"] < 0.08
     assert len(result["bands"]) == 20
     assert ("misses its goal" in shown.output) != result["met"]
+    invoke(profile_evaluate.command, "--gpu", GPU, "--rows", "100", "--json", str(out))
+    assert json.loads(out.read_text())[0]["errors"] == result["errors"]
     with pytest.raises(UsageError, match="no measured tables for l4"):
         invoke(profile_evaluate.command, "--gpu", "l4")
     with pytest.raises(UsageError, match="unknown family 'gem'"):
