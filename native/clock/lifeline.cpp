@@ -94,7 +94,8 @@ void watch_clock(const char* session) {
 
 // The parent's descriptor sends its signals to the parent.
 void watch_clock_again() {
-    if (pipe_end >= 0) raw_syscall(SYS_close, pipe_end);
+    // Unless the program has closed it and has something of its own there.
+    if (pipe_end >= 0 && fcntl(pipe_end, F_GETSIG) == lifeline_signal()) raw_syscall(SYS_close, pipe_end);
     open_pipe();
 }
 

@@ -45,7 +45,7 @@ def scheduler_option(function: F) -> F:
         type=click.Choice(list(SCHEDULERS)),
         default="auto",
         show_default=True,
-        help="Of the virtual clock: fifo is faster and needs rights (docs/clock.md); auto takes it where it may.",
+        help="Of the virtual clock: fifo is faster and needs rights (docs/clock.md); auto takes it on four CPUs or more.",
     )(function)
 
 
