@@ -19,6 +19,7 @@ COMMANDS = {
     "top": "Watch a session's virtual time: how fast it runs, and who works.",
     "gpus": "The GPUs that can be emulated.",
     "models": "Models without weights: real configuration, local tokenizer.",
+    "calibrate": "Measure what host work costs on this machine, for virtual time.",
     "profile": "Measured durations: collect them on a real GPU.",
     "doctor": "Say what this machine lacks, and how to get it.",
 }

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from revati import catalogue
+from revati.calibration.costs import HostCosts
 from revati.errors import UsageError
 from revati.launcher import names
 from revati.launcher.clock import CLIENT_VARIABLE, MODES, SCHEDULERS, Clock
@@ -47,6 +48,8 @@ class Emulation:
         clients: int = 1,
         scheduler: str = "auto",
         trace: bool = False,
+        costs: HostCosts | None = None,
+        record: bool = False,
     ) -> None:
         """Describes the GPUs; nothing is made before the block is entered.
 
@@ -62,9 +65,11 @@ class Emulation:
             scheduler: `fifo` gives the group a real-time priority on one CPU, which makes virtual time faster and
                 needs rights; `fair` does not; `auto` takes the better one that the host permits.
             trace: Whether every launch is recorded, for `revati.tracing`.
+            costs: What host work costs in virtual time; the user's own figures, or those that ship, if left out.
+            record: Whether to write down what the threads do, for `revati calibrate`.
 
         Raises:
-            UsageError: An unknown GPU or clock, an impossible number of GPUs, or no name.
+            UsageError: An unknown GPU or clock, an impossible number of GPUs, no name, or unusable host costs.
         """
         if not 1 <= gpus <= MAX_GPUS:
             raise UsageError(f"{gpus} GPUs asked for; choose from 1 to {MAX_GPUS}.")
@@ -85,6 +90,8 @@ class Emulation:
         self._ready = ready
         self._clients = clients
         self._trace = trace
+        self.costs = costs or HostCosts.load()
+        self._record = record
         self._claim: Claim | None = None
         self._clock: Clock | None = None
         self._session: Session | None = None
@@ -99,7 +106,14 @@ class Emulation:
             if self._trace:
                 self._session.trace()
             if self.clock_mode != "off":
-                self._clock = Clock(self._session.path, self.clock_mode, self._clients, self._scheduler)
+                self._clock = Clock(
+                    self._session.path,
+                    self.clock_mode,
+                    self._clients,
+                    self.costs.assignments(),
+                    self._record,
+                    self._scheduler,
+                )
             self._group = CommandGroup(
                 self._session, self.gpu.name, self._clock.library if self._clock else None, owner=True
             )

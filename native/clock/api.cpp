@@ -2,6 +2,7 @@
 #include <cerrno>
 
 #include "clock_api.h"
+#include "host_work.h"
 #include "interpose.h"
 #include "local_time.h"
 #include "raw.h"
@@ -54,8 +55,14 @@ REVATI_INTERPOSE void revati_clock_wait_until_ns(int64_t deadline_ns, uint32_t r
     forget_cpu();
 }
 
-REVATI_INTERPOSE void revati_clock_charge_ns(int64_t cost_ns) {
-    if (in_virtual_time()) charge_ns(cost_ns);
+REVATI_INTERPOSE void revati_clock_device_call_begins(uint32_t kind) {
+    if (!taking_part() || kind >= host_events) return;
+    enter();
+    begin_device_call(static_cast<HostEvent>(kind));
+}
+
+REVATI_INTERPOSE void revati_clock_device_call_ends(uint32_t kind, uint64_t bytes) {
+    if (taking_part() && kind < host_events) end_device_call(static_cast<HostEvent>(kind), bytes);
 }
 
 REVATI_INTERPOSE void revati_clock_charge_poll(void) {

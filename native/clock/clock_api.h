@@ -20,9 +20,12 @@ int64_t revati_clock_now_ns(void);
  * order of `rank`. */
 void revati_clock_wait_until_ns(int64_t deadline_ns, uint32_t rank);
 
-/* Host work of the calling thread that the model says takes `cost_ns`. Paid with its next visible act. Free
- * in cpu and wall mode. */
-void revati_clock_charge_ns(int64_t cost_ns);
+/* Around every device call that enqueues work or waits for it. `kind`: a HostEvent of page.h, from launch to
+ * sync. The time that the real driver would take is charged at the beginning, what the program's own code
+ * around such a call costs at the end; the CPU time in between is not the program's. */
+void revati_clock_device_call_begins(uint32_t kind);
+/* `bytes`: copied between host and device. */
+void revati_clock_device_call_ends(uint32_t kind, uint64_t bytes);
 
 /* A look at the device that found it busy: costs like a clock read, and lets others run when it is repeated
  * without end. */

@@ -10,6 +10,7 @@
 #include <climits>
 
 #include "file_wait.h"
+#include "host_work.h"
 #include "interpose.h"
 #include "local_time.h"
 #include "raw.h"
@@ -72,6 +73,23 @@ bool wait_until_ready(int fd, short events, int message_flags, int timeout_optio
     }
 }
 
+enum class FileKind { other, counter, pipe, socket };
+
+// Nobody can wait for a regular file, a terminal or a device: `other`. An eventfd is a `counter`.
+FileKind kind_of(int fd) {
+    struct stat status;
+    if (raw_syscall(SYS_newfstatat, fd, to_arg(""), to_arg(&status), AT_EMPTY_PATH) != 0)
+        return FileKind::other;
+    if ((status.st_mode & S_IFMT) == 0) return FileKind::counter;
+    if (S_ISSOCK(status.st_mode)) return FileKind::socket;
+    return S_ISFIFO(status.st_mode) ? FileKind::pipe : FileKind::other;
+}
+
+// What goes through pipes are mostly logs, whose length depends on process ids: only sockets' bytes count.
+uint64_t counted_bytes(FileKind kind, long result) {
+    return kind == FileKind::socket && result > 0 ? static_cast<uint64_t>(result) : 0;
+}
+
 template <typename Call>
 ssize_t reading(int fd, int message_flags, int timeout_option, Call call) {
     if (!taking_part()) return as_result(call());
@@ -79,27 +97,25 @@ ssize_t reading(int fd, int message_flags, int timeout_option, Call call) {
     // Signals that the program handles restart the call unless its handler says otherwise; to end it with
     // EINTR is always allowed.
     if (!wait_until_ready(fd, POLLIN, message_flags, timeout_option)) return -1;
+    const long result = call();
+    if (result > 0 && armed()) {
+        const FileKind kind = kind_of(fd);
+        if (kind == FileKind::socket || kind == FileKind::pipe)
+            count_event(HostEvent::receive, counted_bytes(kind, result));
+    }
     errno = saved_errno;
-    return as_result(call());
-}
-
-// Nobody can wait for a regular file, a terminal or a device.
-bool noticed_by_others(int fd, bool& event_counter) {
-    struct stat status;
-    const long result = raw_syscall(SYS_newfstatat, fd, to_arg(""), to_arg(&status), AT_EMPTY_PATH);
-    event_counter = result == 0 && (status.st_mode & S_IFMT) == 0;
-    return result == 0 && (event_counter || S_ISSOCK(status.st_mode) || S_ISFIFO(status.st_mode));
+    return as_result(result);
 }
 
 template <typename Call>
 ssize_t writing(int fd, Call call) {
     if (page == nullptr || !armed()) return as_result(call());
-    bool event_counter = false;
-    if (!noticed_by_others(fd, event_counter)) return as_result(call());
+    const FileKind kind = kind_of(fd);
+    if (kind == FileKind::other) return as_result(call());
     const int saved_errno = errno;
     before_act(true);
     const long result = call();
-    after_act(event_counter ? Act::signal : Act::send);
+    after_act(kind == FileKind::counter ? Act::signal : Act::send, counted_bytes(kind, result));
     errno = saved_errno;
     return as_result(result);
 }

@@ -39,9 +39,15 @@ int raw_ppoll(pollfd* files, nfds_t count, const timespec* timeout, const sigset
                                  timeout != nullptr ? to_arg(&copy) : 0, to_arg(mask), kernel_sigset_bytes));
 }
 
+// What comes while the thread still works is there when it looks.
+void pay_before_look() {
+    if (armed()) settle(page->costs.quantum_ns);
+}
+
 int poll_virtually(pollfd* files, nfds_t count, int64_t timeout_ns, const sigset_t* mask) {
     enter();
     charge_cpu();
+    if (timeout_ns != 0) pay_before_look();
     const int n = static_cast<int>(count);
     int ready = poll_now(files, n);
     if (ready == 0 && timeout_ns == 0 && armed()) {
@@ -69,6 +75,7 @@ int epoll_virtually(int epoll_fd, epoll_event* events, int capacity, int64_t tim
                     const void* caller) {
     enter();
     charge_cpu();
+    if (timeout_ns != 0) pay_before_look();
     if (armed()) timeout_ns = stretched_timeout_ns(caller, Reason::epoll, timeout_ns);
     int ready = epoll_now(epoll_fd, events, capacity);
     if (ready == 0 && timeout_ns == 0 && armed()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "host_work.h"
 #include "raw.h"
 #include "real.h"
 #include "slot.h"
@@ -67,17 +68,19 @@ void charge_ns(int64_t cost_ns) {
 }
 
 void charge_cpu() {
-    if (page->mode != Mode::cpu) return;
+    if ((page->mode != Mode::cpu && page->record == 0) || self.device_depth > 0) return;
     const int64_t cpu_ns = thread_cpu_ns();
     const int64_t spent_ns = self.cpu_mark_ns == 0 ? 0 : cpu_ns - self.cpu_mark_ns;
     self.cpu_mark_ns = cpu_ns;
+    if (page->record != 0) self.tally.cpu_ns += spent_ns;
+    if (page->mode != Mode::cpu) return;
     const int64_t owed_ns = static_cast<int64_t>(static_cast<double>(spent_ns) * page->costs.cpu_factor);
     const int64_t base_ns = std::max(page->v_ns.load(), self.slot->local_ns.load(std::memory_order_relaxed));
     self.slot->local_ns.store(base_ns + owed_ns, std::memory_order_relaxed);
 }
 
 void forget_cpu() {
-    if (page->mode == Mode::cpu) self.cpu_mark_ns = thread_cpu_ns();
+    if (page->mode == Mode::cpu || page->record != 0) self.cpu_mark_ns = thread_cpu_ns();
 }
 
 void settle(int64_t allowance_ns) {
@@ -102,13 +105,15 @@ void before_act(bool files) {
     if (self.process != nullptr) self.process->wakes.fetch_add(1);
 }
 
-void after_act(Act act) {
+void after_act(Act act, uint64_t bytes) {
     if (!in_virtual_time()) return;
     if (act != Act::close) charge_ns(act == Act::send ? page->costs.send_ns : page->costs.signal_ns);
     const int64_t local_ns = now_ns();
     int64_t seen = page->act_ns.load();
     while (seen < local_ns && !page->act_ns.compare_exchange_weak(seen, local_ns)) {
     }
+    // After what others notice: the work that goes with it must not delay them.
+    if (act != Act::close) count_event(act == Act::send ? HostEvent::send : HostEvent::signal, bytes);
 }
 
 }  // namespace revati::clock

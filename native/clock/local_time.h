@@ -34,6 +34,7 @@ enum class Act { send, signal, close };
 // `files`: through descriptors or memory shared between processes; otherwise only threads of this process can
 // be woken.
 void before_act(bool files);
-void after_act(Act act);
+// `bytes`: sent to a socket.
+void after_act(Act act, uint64_t bytes = 0);
 
 }  // namespace revati::clock

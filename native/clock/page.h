@@ -11,7 +11,7 @@
 
 namespace revati::clock {
 
-constexpr uint32_t page_magic = 0x52564b33;  // "RVK3"; raise the digit when the layout changes
+constexpr uint32_t page_magic = 0x52564b34;  // "RVK4"; raise the digit when the layout changes
 constexpr uint32_t max_slots = 4096;
 constexpr uint32_t max_processes = 1024;
 constexpr int64_t no_deadline = INT64_MAX;
@@ -99,15 +99,59 @@ struct alignas(64) Process {
     std::atomic<uint32_t> orderly;   // has called exit, or another member ended it on purpose
     std::atomic<uint32_t> attached;  // has the library inside
     std::atomic<uint32_t> guest;     // may come and go, killed or not: the group outlives it
+    std::atomic<uint32_t> device;    // has used a virtual GPU
+};
+
+// What the price of host work hangs on. The first ones are calls of the virtual GPU's.
+enum class HostEvent : uint32_t {
+    launch,        // of a kernel
+    library,       // a call of cuBLAS, cuDNN or NCCL that enqueues work
+    graph_launch,  // of a whole CUDA graph
+    copy,          // bytes: what it copies between host and device
+    fill,
+    event,    // recorded, or waited for by a stream
+    sync,     // the host has waited for a stream, an event or the device
+    wake,     // a wait for descriptors is over
+    resume,   // a wait for a condition, a semaphore, a futex or a time is over
+    receive,  // data from a socket or pipe; bytes: of sockets
+    send,     // the same the other way
+    signal,   // an eventfd, a condition, a semaphore, a futex wake
+    count_,
+};
+constexpr size_t host_events = static_cast<size_t>(HostEvent::count_);
+
+// Who does the work.
+enum class Role : uint32_t {
+    engine,     // threads that use the GPU
+    engine_io,  // other threads of such a process
+    server,     // main threads of processes that do not
+    server_io,  // their other threads
+    client,
+    count_,
+};
+constexpr size_t roles = static_cast<size_t>(Role::count_);
+
+struct HostPrice {
+    int64_t event_ns;
+    int64_t kib_ns;  // for 1024 bytes
+};
+
+// What a thread did since its last wait.
+struct HostTally {
+    int64_t cpu_ns;
+    uint32_t events[host_events];
+    uint64_t bytes[host_events];
 };
 
 struct Costs {
-    int64_t send_ns;     // a write to a socket or pipe
-    int64_t signal_ns;   // an eventfd, a condition, a semaphore, a futex wake
-    int64_t clock_ns;    // a clock read inside a polling loop
-    int64_t poll_ns;     // an empty poll or a yield
-    int64_t quantum_ns;  // a thread may owe this much at an act
-    double cpu_factor;   // cpu mode: virtual ns per ns of CPU
+    int64_t send_ns;                     // a write to a socket or pipe
+    int64_t signal_ns;                   // an eventfd, a condition, a semaphore, a futex wake
+    int64_t clock_ns;                    // a clock read inside a polling loop
+    int64_t poll_ns;                     // an empty poll or a yield
+    int64_t quantum_ns;                  // a thread may owe this much at an act
+    double cpu_factor;                   // cpu mode: virtual ns per ns of CPU
+    int64_t driver_ns[host_events];      // a device call: what the real driver takes of the caller's time
+    HostPrice work[roles][host_events];  // modelled mode: the program's own code that goes with an event
 };
 
 struct Counters {
@@ -124,6 +168,7 @@ struct Page {
     Costs costs;
     uint32_t cpus;       // that programs see in modelled time
     uint32_t host_cpus;  // that the group may use; what programs see in other modes while they are on one
+    uint32_t record;     // write what threads do between waits to work.<pid>
     int64_t real_start_ns;
 
     alignas(64) std::atomic<int64_t> v_ns;    // modelled, cpu: virtual time; changes in the coordinator only

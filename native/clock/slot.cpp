@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "host_work.h"
 #include "local_time.h"
 #include "raw.h"
 
@@ -81,6 +82,7 @@ void regain_place() {
 
 void begin_wait(const WaitFor& wait) {
     Slot& slot = *self.slot;
+    if (page->record != 0) record_stretch(wait.reason);
     slot.wait.store(wait.wait);
     slot.reason.store(wait.reason);
     slot.deadline_ns.store(wait.deadline_ns);
@@ -123,6 +125,7 @@ Wake end_wait() {
         }
     }
     slot.seq.fetch_add(1);
+    count_wake(slot.reason.load());
     errno = saved_errno;
     return slot.fired.load() != 0 ? Wake::deadline : Wake::woken;
 }
@@ -140,6 +143,7 @@ Wake park(bool interruptible, const RealLimit& limit) {
         if (left_ns > 0) {
             const long result = futex_wait(&slot.word, word, left_ns == no_deadline ? -1 : left_ns);
             if (interruptible && result == -EINTR && get_place_back(slot)) {
+                count_wake(slot.reason.load());
                 errno = saved_errno;
                 return Wake::signal;
             }
@@ -153,6 +157,7 @@ Wake park(bool interruptible, const RealLimit& limit) {
         }
     }
     slot.seq.fetch_add(1);
+    count_wake(slot.reason.load());
     errno = saved_errno;
     return slot.fired.load() != 0 ? Wake::deadline : Wake::woken;
 }

@@ -19,7 +19,10 @@ struct ThreadState {
     int depth;            // > 0: inside the library; interposers pass straight through
     uint32_t signals;     // private signals taken
     int64_t cpu_mark_ns;  // cpu mode: CPU time already accounted for
-    uint32_t streak;      // looks without progress, see spin.h
+    int device_depth;     // > 0: inside a call of the virtual GPU's, whose CPU time is nobody's
+    bool uses_device;
+    HostTally tally;  // since the last wait, when the session records
+    uint32_t streak;  // looks without progress, see spin.h
     int64_t backoff_ns;
     int watched_count;
     pollfd watched[16];

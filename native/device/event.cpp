@@ -119,7 +119,7 @@ bool is_event(const void* handle) {
 
 Status record_event(Event* event, Stream* stream, bool external) {
     if (event->device != stream->device()) return Status::invalid_handle;
-    charge(HostCall::event);
+    const DeviceCall call(HostCall::event);
     const std::lock_guard<std::mutex> stream_lock(StreamAccess::mutex(stream));
     const std::lock_guard<std::mutex> lock(event->mutex);
     if (is_capturing(stream)) return record_in_capture(event, stream, external);
@@ -135,7 +135,7 @@ Status record_event(Event* event, Stream* stream, bool external) {
 }
 
 Status wait_event(Stream* stream, Event* event, bool external) {
-    charge(HostCall::event);
+    const DeviceCall call(HostCall::event);
     const std::lock_guard<std::mutex> stream_lock(StreamAccess::mutex(stream));
     const std::lock_guard<std::mutex> lock(event->mutex);
     if (external && is_capturing(stream)) {
@@ -175,7 +175,7 @@ Status synchronize_event(Event* event) {
         if (belongs_to_capture(event)) return Status::captured_event;
     }
     bump(stats().waits);
-    charge(HostCall::wait);
+    const DeviceCall call(HostCall::sync);
     wait_until(event->load(), static_cast<uint32_t>(event->device));
     deliver_ready();
     return Status::ok;

@@ -352,7 +352,7 @@ Status update_exec(GraphExec* exec, const Graph* graph) {
 }
 
 Status launch_graph(GraphExec* exec, Stream* stream) {
-    charge(HostCall::graph_launch);
+    const DeviceCall call(HostCall::graph_launch);
     const JointWakes wakes;
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) return capture_child(*exec, stream);

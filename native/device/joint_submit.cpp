@@ -192,7 +192,7 @@ Instant start_joint(const JointSet& set, const Instant& start, Deliveries* deliv
 }
 
 Status submit_joint(Stream* stream, std::shared_ptr<const JointSet> set, JointStatus* result) {
-    charge(HostCall::library);
+    const DeviceCall call(HostCall::library);
     *result = JointStatus::ok;
     const JointWakes wakes;
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));

@@ -152,6 +152,7 @@ Status synchronize(Stream* stream) {
     const Status allowed = refuse_while_capturing(stream);
     if (allowed != Status::ok) return allowed;
     bump(stats().waits);
+    const DeviceCall call(HostCall::sync);
     wait_until(stream_end(stream), static_cast<uint32_t>(stream->device()));
     deliver_ready();
     wait_for_host_calls(stream);
@@ -164,6 +165,7 @@ Status synchronize_device(int device) {
     const Status safe = check_unsafe_call();
     if (safe != Status::ok) return safe;
     bump(stats().waits);
+    const DeviceCall call(HostCall::sync);
     wait_until(device_tail(device), static_cast<uint32_t>(device));
     deliver_ready();
     std::vector<Stream*> waiting;

@@ -103,13 +103,18 @@ Status capture_copy(Stream* stream, const CopyShape& shape, const cost::Duration
     return capture_node(stream, std::move(node));
 }
 
+// A step's inputs and outputs, whose preparation takes host code as they grow; larger copies move tensors.
+constexpr size_t inputs_bytes = 16 << 10;
+
 Status copy_shape(Stream* stream, const CopyShape& shape, bool synchronous) {
     const size_t bytes = shape.width_bytes * shape.height;
     if (bytes == 0) return Status::ok;
     if (shape.destination == nullptr || shape.source == nullptr) return Status::invalid_value;
-    charge(HostCall::copy);
+    DeviceCall call(HostCall::copy);
     bool pinned = true;
     const cost::CopyKind kind = classify_copy(shape.destination, shape.source, &pinned);
+    const bool host_side = kind == cost::CopyKind::host_to_device || kind == cost::CopyKind::device_to_host;
+    if (host_side && bytes <= inputs_bytes) call.copied(bytes);
     const cost::Duration duration = estimator().copy({kind, bytes, pinned});
     const uint32_t description = describe_call("copy", duration);
     Instant end;
@@ -161,7 +166,7 @@ std::atomic<int64_t>* copy_engine(int device, cost::CopyKind kind) {
 
 Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void** args) {
     if (!valid(config)) return Status::invalid_value;
-    charge(HostCall::launch);
+    const DeviceCall call(HostCall::launch);
     resolve(kernel);
     const JointWakes wakes;
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
@@ -187,7 +192,7 @@ Status launch(Stream* stream, Kernel* kernel, const LaunchConfig& config, void**
 }
 
 Status submit(Stream* stream, const char* label, const cost::Duration& duration) {
-    charge(HostCall::library);
+    const DeviceCall call(HostCall::library);
     const uint32_t description = describe_call(label, duration);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));
     if (is_capturing(stream)) {
@@ -220,7 +225,7 @@ Status fill(Stream* stream, void* destination, uint32_t value, size_t element_by
             bool synchronous) {
     if (elements == 0) return Status::ok;
     if (!find_allocation(destination, nullptr)) return Status::invalid_value;
-    charge(HostCall::fill);
+    const DeviceCall call(HostCall::fill);
     const cost::Duration duration = estimator().fill(element_bytes * elements);
     const uint32_t description = describe_call("fill", duration);
     const std::lock_guard<std::mutex> lock(StreamAccess::mutex(stream));

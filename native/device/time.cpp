@@ -10,7 +10,8 @@
 extern "C" {
 int64_t revati_clock_now_ns(void) __attribute__((weak));
 void revati_clock_wait_until_ns(int64_t deadline_ns, uint32_t rank) __attribute__((weak));
-void revati_clock_charge_ns(int64_t cost_ns) __attribute__((weak));
+void revati_clock_device_call_begins(uint32_t kind) __attribute__((weak));
+void revati_clock_device_call_ends(uint32_t kind, uint64_t bytes) __attribute__((weak));
 void revati_clock_charge_poll(void) __attribute__((weak));
 }
 
@@ -18,12 +19,6 @@ namespace revati::device {
 namespace {
 
 constexpr int64_t ns_per_s = 1'000'000'000;
-
-// What a call costs its caller together with the framework's code around it, in ns: the driver's part is a
-// few microseconds on current servers (launch latencies of 2-5 us are what CUDA documentation and vendors'
-// micro-benchmarks give), the rest an estimate that `revati calibrate` is to replace.
-constexpr int64_t host_call_ns[static_cast<int>(HostCall::count_)] = {3000, 4000, 8000, 3000,
-                                                                      2500, 1000, 1000};
 
 void wait_in_real_time(int64_t deadline_ns) {
     // The default timer slack of 50 us would lengthen every wait by about a decode step's per cent.
@@ -54,10 +49,17 @@ void wait_until_ns(int64_t deadline_ns, uint32_t rank) {
     if (tracing()) trace_host_wait(static_cast<int>(rank), began_ns, now_ns());
 }
 
-void charge(HostCall call) {
+DeviceCall::DeviceCall(HostCall call) : call_(call) {
     const int64_t began_ns = tracing() ? now_ns() : 0;
-    if (revati_clock_charge_ns != nullptr) revati_clock_charge_ns(host_call_ns[static_cast<int>(call)]);
+    if (revati_clock_device_call_begins != nullptr)
+        revati_clock_device_call_begins(static_cast<uint32_t>(call));
+    // What the driver takes; a wait inside has an entry of its own.
     if (tracing()) trace_host_call(call, began_ns, now_ns());
+}
+
+DeviceCall::~DeviceCall() {
+    if (revati_clock_device_call_ends != nullptr)
+        revati_clock_device_call_ends(static_cast<uint32_t>(call_), bytes_);
 }
 
 void charge_poll() {

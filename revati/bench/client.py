@@ -18,6 +18,7 @@ from revati.bench.progress import Progress
 from revati.bench.server import Server
 from revati.emulation import Emulation
 from revati.errors import ClientError, ClockError
+from revati.launcher.meter import Meter
 from revati.launcher.session import Stats
 
 _DONE_OF = re.compile(r"(\d+)/(\d+) \[")  # tqdm
@@ -104,11 +105,13 @@ def measure(
     )
     watcher = _Watcher(process.stdout, log, engine, lambda: Mark.now(emulation))
     watcher.start()
+    meter = Meter(emulation.clock) if emulation.clock else None
     try:
         while (code := process.poll()) is None:
             server.check_alive()
             if watcher.begin:
-                progress.show("benchmark", watcher.done)
+                how_fast = meter.line() if meter and progress.is_live else ""
+                progress.show("benchmark", ", ".join(part for part in (watcher.done, how_fast) if part))
             time.sleep(_POLL_S)
     finally:
         process.kill()

@@ -33,6 +33,11 @@ class Progress:
         if self._status:
             self._status.stop()
 
+    @property
+    def is_live(self) -> bool:
+        """Whether details are shown, and therefore worth their cost."""
+        return self.console.is_terminal
+
     def show(self, phase: str, detail: str = "") -> None:
         """Names the phase; `detail` changes too often for a line each and is only shown live."""
         elapsed = time.monotonic() - self._began

@@ -12,6 +12,7 @@ from revati.bench import client, result
 from revati.bench.engine import Address, Engine, Load
 from revati.bench.progress import Progress
 from revati.bench.server import Server, free_port
+from revati.calibration.costs import HostCosts
 from revati.emulation import Emulation
 from revati.errors import ClientError, UsageError
 from revati.launcher.summary import Summary
@@ -36,6 +37,8 @@ class Benchmark:
     ready_timeout_s: float = 1800.0
     clock: str = "off"
     scheduler: str = "auto"
+    costs: HostCosts | None = None  # of host work; by default the user's own, or those that ship
+    record: bool = False  # what threads do between waits, to `session/work.*`
     trace: Path | None = None  # file for a Chrome trace of the run
     program: Path | None = None  # of the engine; by default the one next to Revati or on PATH
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -53,9 +56,14 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
     program = benchmark.program or engine.find(benchmark.environment)
     folder = models.resolve(benchmark.model)
     name = folder.name if Path(benchmark.model).expanduser().is_dir() else models.get(benchmark.model).name
-    traced = benchmark.trace is not None
     with Emulation(
-        benchmark.gpu, benchmark.gpus, benchmark.clock, trace=traced, scheduler=benchmark.scheduler
+        benchmark.gpu,
+        benchmark.gpus,
+        benchmark.clock,
+        trace=benchmark.trace is not None,
+        costs=benchmark.costs,
+        record=benchmark.record,
+        scheduler=benchmark.scheduler,
     ) as emulation:
         out = out.absolute()
         out.mkdir(parents=True, exist_ok=True)
@@ -89,6 +97,7 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
             "gpus": benchmark.gpus,
             "tp": benchmark.tp,
             "clock": benchmark.clock,
+            "host_costs": emulation.costs.digest(),
             "input_len": benchmark.load.input_len,
             "output_len": benchmark.load.output_len,
             "seed": benchmark.load.seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,23 @@ class ClockControl:
 class Clock(ClockControl):
     """A served clock, from its start to `stop`. Time is real until `arm`."""
 
-    def __init__(self, session: Path, mode: str, clients: int = 1, scheduler: str = "auto") -> None:
+    def __init__(
+        self,
+        session: Path,
+        mode: str,
+        clients: int = 1,
+        costs: Sequence[str] = (),
+        record: bool = False,
+        scheduler: str = "auto",
+    ) -> None:
         """Starts serving.
 
         Args:
             session: The session directory.
             mode: One of `MODES` but `off`.
             clients: How many must have come before time moves.
+            costs: What host work costs, as `HostCosts.assignments` says it.
+            record: Whether to write what threads do between waits to `work.PID`.
             scheduler: One of `SCHEDULERS`.
 
         Raises:
@@ -115,6 +126,10 @@ class Clock(ClockControl):
             "--scheduler",
             scheduler,
         ]
+        for cost in costs:
+            command += ["--cost", cost]
+        if record:
+            command.append("--record")
         # Our end of its standard input closes when we end, however that comes.
         command += ["--with-stdin"]
         with log.open("wb") as errors:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from revati.errors import ClockError
+from revati.launcher.clock import ClockControl
+
 _SHOWN_THREADS = 4
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,29 @@ class Look:
 
     status: dict[str, Any]
     threads: Sequence[dict[str, Any]] = ()
+
+
+class Meter:
+    """A line about how time runs, made anew at most once a second: each look starts a small program."""
+
+    def __init__(self, clock: ClockControl) -> None:
+        """Does not look yet."""
+        self._clock = clock
+        self._before: Look | None = None
+        self._looked_s = 0.0
+        self._line = ""
+
+    def line(self) -> str:
+        """What the last second was like; empty before there was one, and where the clock does not answer."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = now_s
+            with contextlib.suppress(ClockError):
+                after = Look(self._clock.status(), self._clock.threads())
+                if self._before is not None:
+                    self._line = Speed.between(self._before, after).line()
+                self._before = after
+        return self._line
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,7 @@ class Session:
         target = folder / "session"
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        for pattern in ("device.conf", "log.*", "fatal.*", "stats.*", "trace.*", "clock.log"):
+        for pattern in ("device.conf", "log.*", "fatal.*", "stats.*", "trace.*", "work.*", "clock.log"):
             for path in self.path.glob(pattern):
                 shutil.copy2(path, target / path.name)
 

@@ -37,7 +37,10 @@ constexpr const char* usage =
     "               --no-pin                   do not gather the group on one CPU\n"
     "               --cpus N                   CPUs that programs see in modelled time (default 2)\n"
     "               --cost NAME=VALUE          send_ns, signal_ns, clock_ns, poll_ns, quantum_ns, "
-    "cpu_factor\n"
+    "cpu_factor,\n"
+    "                                          driver.EVENT_ns, ROLE.EVENT_ns, ROLE.EVENT_kib_ns "
+    "(docs/host-costs.md)\n"
+    "               --record                   write what threads do between waits to work.PID\n"
     "               --stuck-after SECONDS      real time without anything to do until the group is ended "
     "(default 60)\n"
     "               --arm                      virtual from the start\n"
@@ -113,6 +116,8 @@ Arguments parse(int count, char** words) {
                 fail_usage("cannot read the cost " + assignment);
         } else if (word == "--stuck-after") {
             arguments.limits.stuck_ns = strtoll(value().c_str(), nullptr, 10) * ns_per_s;
+        } else if (word == "--record") {
+            arguments.options.record = true;
         } else if (word == "--arm") {
             arguments.arm = true;
         } else if (word == "--with-stdin") {

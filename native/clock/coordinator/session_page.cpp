@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -71,6 +72,7 @@ Page* create_page(const std::string& session, const SessionOptions& options) {
     page->costs = options.costs;
     page->cpus = options.cpus;
     page->host_cpus = allowed_cpus();
+    page->record = options.record ? 1 : 0;
     page->real_start_ns = read_clock(CLOCK_MONOTONIC);
     page->shift_ns.store(monotonic_origin_ns - page->real_start_ns);
     page->clients_wanted.store(options.clients);
@@ -89,6 +91,43 @@ Page* open_page(const std::string& session) {
     exit(1);
 }
 
+namespace {
+
+constexpr const char* role_names[roles] = {"engine", "engine_io", "server", "server_io", "client"};
+constexpr const char* event_names[host_events] = {"launch", "library", "graph_launch", "copy",
+                                                  "fill",   "event",   "sync",         "wake",
+                                                  "resume", "receive", "send",         "signal"};
+
+template <size_t n>
+size_t index_of(const char* const (&names)[n], const std::string& name) {
+    return static_cast<size_t>(std::find(names, names + n, name) - names);
+}
+
+// "driver.EVENT_ns", "ROLE.EVENT_ns" or "ROLE.EVENT_kib_ns".
+int64_t* find_host_price(Costs& costs, const std::string& name) {
+    const size_t dot = name.find('.');
+    if (dot == std::string::npos) return nullptr;
+    const std::string who = name.substr(0, dot);
+    std::string event = name.substr(dot + 1);
+    const auto strip = [&event](const std::string& end) {
+        if (event.size() <= end.size() || event.compare(event.size() - end.size(), end.size(), end) != 0)
+            return false;
+        event.resize(event.size() - end.size());
+        return true;
+    };
+    const bool per_kib = strip("_kib_ns");
+    if (!per_kib && !strip("_ns")) return nullptr;
+    const size_t kind = index_of(event_names, event);
+    const size_t role = index_of(role_names, who);
+    if (kind == host_events) return nullptr;
+    if (who == "driver") return per_kib ? nullptr : &costs.driver_ns[kind];
+    if (role == roles) return nullptr;
+    HostPrice& price = costs.work[role][kind];
+    return per_kib ? &price.kib_ns : &price.event_ns;
+}
+
+}  // namespace
+
 bool set_cost(Costs& costs, const std::string& assignment) {
     const std::map<std::string, int64_t*> fields = {{"send_ns", &costs.send_ns},
                                                     {"signal_ns", &costs.signal_ns},
@@ -105,9 +144,10 @@ bool set_cost(Costs& costs, const std::string& assignment) {
         return end != text && *end == '\0' && costs.cpu_factor > 0;
     }
     const auto field = fields.find(name);
-    if (field == fields.end()) return false;
-    *field->second = strtoll(text, &end, 10);
-    return end != text && *end == '\0' && *field->second >= 0;
+    int64_t* const value = field != fields.end() ? field->second : find_host_price(costs, name);
+    if (value == nullptr) return false;
+    *value = strtoll(text, &end, 10);
+    return end != text && *end == '\0' && *value >= 0;
 }
 
 }  // namespace revati::clock

@@ -17,7 +17,8 @@ struct SessionOptions {
     uint32_t clients = 0;
     Scheduler scheduler = Scheduler::automatic;
     bool pin = true;  // to one CPU, where that pays
-    Costs costs = {1'000, 500, 50, 500, 20'000, 1.0};
+    bool record = false;
+    Costs costs = {1'000, 500, 50, 500, 20'000, 1.0, {}, {}};
 };
 
 std::string page_path(const std::string& session);

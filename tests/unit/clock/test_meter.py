@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from revati.launcher.meter import Look, Speed
+from revati.errors import ClockError
+from revati.launcher.clock import ClockControl
+from revati.launcher.meter import Look, Meter, Speed
 
 
 def status(**changes: Any) -> dict[str, Any]:
@@ -47,3 +49,31 @@ def test_the_busiest_threads_come_first() -> None:
     after = Look(status(real_s=101.0), [thread(1, 6), thread(2, 9), thread(3, 8), thread(4, 999)])
     # The second counter went round; the third did nothing, and nobody knows since when the fourth has lived.
     assert Speed.between(before, after).busiest == (("999999999/2", 10), ("999999999/1", 1))
+
+
+class FakeClock(ClockControl):
+    """Answers from a list; at its end the clock is gone."""
+
+    def __init__(self, answers: list[dict[str, Any]]) -> None:
+        self._answers = answers
+
+    def status(self) -> dict[str, Any]:
+        if not self._answers:
+            raise ClockError("gone")
+        return self._answers.pop(0)
+
+    def threads(self) -> list[dict[str, Any]]:
+        return []
+
+
+def test_a_meter_looks_once_a_second_and_outlives_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("revati.launcher.meter.time.monotonic", lambda: now[0])
+    meter = Meter(FakeClock([status(), status(virtual_s=12.0, real_s=101.0, jumps=50)]))
+    assert meter.line() == ""
+    now[0] += 0.5
+    assert meter.line() == ""
+    now[0] += 0.5
+    assert meter.line() == "virtual 12.000 s, 2.0x, 50 jumps/s"
+    now[0] += 5
+    assert meter.line() == "virtual 12.000 s, 2.0x, 50 jumps/s"

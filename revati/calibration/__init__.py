@@ -1,0 +1,1 @@
+"""What host work costs in virtual time: the prices, and how `revati calibrate` measures them."""
