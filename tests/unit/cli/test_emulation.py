@@ -81,5 +81,9 @@ def test_only_inside_the_block() -> None:
 def test_wrong_arguments() -> None:
     with pytest.raises(UsageError, match="unknown GPU"):
         revati.Emulation(gpu="voodoo-2")
+    with pytest.raises(UsageError, match="there is no scheduler 'rr'; choose from auto, fair, fifo"):
+        revati.Emulation(clock="modelled", scheduler="rr")
+    with pytest.raises(UsageError, match="is about the virtual clock"):
+        revati.Emulation(clock="off", scheduler="fifo")
     with pytest.raises(UsageError, match="from 1 to 16"):
         revati.Emulation(gpus=0)
