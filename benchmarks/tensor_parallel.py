@@ -46,6 +46,7 @@ def run(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     subprocess.run(command, check=True)
     result = json.loads((out / "result.json").read_text())
     result["client"] = json.loads((out / "client.json").read_text())
+    del result["client"]["date"]
     return {key: value for key, value in result.items() if not key.endswith("wall_seconds")}
 
 
