@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from clock_session import Session, run_virtually
+from clock_session import PROGRAMS, Session, run_virtually
 
 from revati.calibration import record
-from revati.calibration.costs import EVENTS
+from revati.calibration.costs import EVENTS, HostCosts
 from revati.paths import library_dir
 
 # A thread sends 1 KiB to another ten times, over a socket; each answers with one byte.
@@ -82,3 +82,19 @@ def test_a_session_records_what_threads_did() -> None:
     assert sum(stretch.events[receive] for stretch in stretches) >= 18
     assert sum(stretch.bytes[send] for stretch in stretches) >= 9 * 1025
     assert all(stretch.cpu_ns > 0 for stretch in stretches)
+
+
+def test_fitted_prices_give_one_result_whatever_the_host_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices of every event, threads and processes of several roles, on a free host and on one busy CPU."""
+    monkeypatch.setenv("REVATI_HOST_COSTS", "vllm")
+    toy = [sys.executable, str(PROGRAMS / "toy_serving.py"), "60", "5", "0"]
+    options = [word for price in HostCosts.load().assignments() for word in ("--cost", price)]
+    expected = run_virtually(toy, *options)
+    hogs = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]
+    try:
+        assert run_virtually(["taskset", "-c", "0", *toy], *options) == expected
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    assert run_virtually(toy) != expected
