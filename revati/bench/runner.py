@@ -35,7 +35,7 @@ class Benchmark:
     client_args: tuple[str, ...] = ()
     port: int | None = None
     ready_timeout_s: float = 1800.0
-    clock: str = "off"
+    clock: str = "modelled"
     scheduler: str = "auto"
     costs: HostCosts | None = None  # of host work; by default the user's own, or those that ship
     record: bool = False  # what threads do between waits, to `session/work.*`

@@ -39,7 +39,7 @@ from revati.launcher.clock import MODES
 @click.option(
     "--clock",
     type=click.Choice(list(MODES)),
-    default="off",
+    default="modelled",
     show_default=True,
     help="Virtual time during the load (see docs/clock.md); off: durations are waited for in real time.",
 )

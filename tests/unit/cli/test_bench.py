@@ -44,7 +44,13 @@ def bench(
 
     def go(mode: str = "", **more: Any) -> dict[str, Any]:
         monkeypatch.setenv("FAKE", mode)
-        settings: dict[str, Any] = {"model": "qwen3-0.6b", "load": Load(num_prompts=2), "gpu": "h200", **more}
+        settings: dict[str, Any] = {
+            "model": "qwen3-0.6b",
+            "load": Load(num_prompts=2),
+            "gpu": "h200",
+            "clock": "off",
+            **more,
+        }
         benchmark = Benchmark(FakeVllm(program), environment=dict(os.environ), **settings)
         with Progress() as progress:
             return run(benchmark, tmp_path / "out", progress)
