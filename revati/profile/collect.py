@@ -231,7 +231,8 @@ def _first_of_each(cases: Sequence[Any], count: int) -> list[Any]:
     kind: tuple[Any, ...]
     chosen = []
     for case in cases:
-        kind = (case.tier, case.family, case.features.get("op") or case.features.get("what"))
+        operation = case.features.get("op") or case.features.get("what") or case.features.get("kind")
+        kind = (case.tier, case.family, operation)
         kind += (case.features.get("implementation"),)
         seen[kind] = seen.get(kind, 0) + 1
         if seen[kind] <= count:

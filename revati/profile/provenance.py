@@ -40,6 +40,13 @@ def header(source: str, method: str, **notes: Any) -> Header:
     )
 
 
+def has_gpu() -> bool:
+    """Whether torch sees a GPU."""
+    import torch  # noqa: PLC0415
+
+    return bool(torch.cuda.is_available())
+
+
 def is_virtual() -> bool:
     """True inside `revati run`."""
     return bool(os.environ.get("REVATI_SESSION"))

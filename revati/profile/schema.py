@@ -177,7 +177,8 @@ FAMILIES: Final[dict[str, dict[str, Feature]]] = {
     "host_overhead": {
         "what": Feature(
             "text",
-            "kernel_launch, graph_launch, event_record, event_query, stream_wait, copy_async, allocate, torch_add",
+            "kernel_launch, graph_launch, event_record, event_query, stream_wait, copy_async, allocate, torch_add; "
+            "synchronize (an idle stream), launch_and_wait, read_back (a small copy to the host, waited for)",
         ),
         "nodes": _optional("int", "nodes of the graph, for graph_launch"),
         "bytes": _optional("int", "bytes, for copy_async and allocate"),

@@ -238,32 +238,33 @@ def _serve_one(
     model: str, todo: Sequence[Plan], options: Options, path: Path, document: dict[str, Any], deadline: float
 ) -> None:
     engine = options.engine
-    with tempfile.TemporaryDirectory() as scratch, Serving(engine, model, options, Path(scratch)) as server:
+    with tempfile.TemporaryDirectory() as scratch:
+        serving = Serving(engine, model, options, Path(scratch))
         try:
-            log = server.text()
-            document |= {
-                "model": model,
-                "engine": engine.name,
-                "engine_version": engine.version(log) or provenance.versions().get(engine.name),
-                "kv_cache_tokens": engine.kv_cache_tokens(log),
-                "attention": attention_backends(log),
-                "startup_seconds": server.startup_s,
-            }
-            print(
-                f"{model}: ready in {server.startup_s:.0f} s, KV cache {document['kv_cache_tokens']} tokens",
-                flush=True,
-            )
-            for plan in todo:
-                if time.monotonic() > deadline - 20:
-                    break
-                document["loads"][plan.name] = server.measure(plan)
-                _store(path, document)
-                _print_load(model, plan, document["loads"][plan.name]["client"])
-            if options.record:
-                _record(server, options, model, Path(scratch))
+            with serving as server:
+                log = server.text()
+                document |= {
+                    "model": model,
+                    "engine": engine.name,
+                    "engine_version": engine.version(log) or provenance.versions().get(engine.name),
+                    "kv_cache_tokens": engine.kv_cache_tokens(log),
+                    "attention": attention_backends(log),
+                    "startup_seconds": server.startup_s,
+                }
+                ready = f"{model}: ready in {server.startup_s:.0f} s, KV cache {document['kv_cache_tokens']} tokens"
+                print(ready, flush=True)
+                for plan in todo:
+                    if time.monotonic() > deadline - 20:
+                        break
+                    document["loads"][plan.name] = server.measure(plan)
+                    _store(path, document)
+                    _print_load(model, plan, document["loads"][plan.name]["client"])
+                if options.record:
+                    _record(server, options, model, Path(scratch))
         finally:
+            # Above all that of a server which did not start.
             log_file = options.out / f"server-{_suffix(engine)}{model}.log.xz"
-            log_file.write_bytes(lzma.compress(server.text().encode()))
+            log_file.write_bytes(lzma.compress(serving.text().encode()))
 
 
 def _record(server: Serving, options: Options, model: str, scratch: Path) -> None:

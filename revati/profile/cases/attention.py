@@ -14,6 +14,11 @@ from revati.profile.schema import Value
 
 PAGE: Final = 16
 
+# vLLM bounds the splits of a sequence for what full CUDA graphs may hold, and leaves larger batches to FA3's heuristics: the
+# kernels differ (`flash_attn_max_num_splits_for_cuda_graph`, `max_cudagraph_capture_size`; the defaults of 0.24.0).
+_GRAPH_TOKENS: Final = 512
+_GRAPH_SPLITS: Final = 32
+
 # (query heads, KV heads) of the reference models, then of their tensor-parallel shards.
 HEADS: Final = (((32, 8), (64, 8), (32, 4)), ((16, 4), (8, 2), (8, 1), (16, 2)))
 
@@ -109,6 +114,7 @@ def _build(context: Context, lengths: Lengths, heads: tuple[int, int], head_dim:
     queries, keys = [q for q, _ in lengths], [kv for _, kv in lengths]
     pages = [-(-kv // PAGE) for kv in keys]
     cu_queries = torch.tensor([0, *queries], device="cuda").cumsum(0, dtype=torch.int32)
+    splits = _GRAPH_SPLITS if sum(queries) <= _GRAPH_TOKENS else 0
     used = torch.tensor(keys, dtype=torch.int32, device="cuda")
     metadata = flash.get_scheduler_metadata(
         batch_size=len(lengths),
@@ -121,10 +127,12 @@ def _build(context: Context, lengths: Lengths, heads: tuple[int, int], head_dim:
         cu_seqlens_q=cu_queries,
         page_size=PAGE,
         causal=True,
+        num_splits=splits,
     )
+    table = _block_table(pages)
     cache_bytes = 2 * 2 * sum(pages) * PAGE * heads[1] * head_dim
     calls: list[Call] = []
-    for _ in range(context.sets(cache_bytes, most=32)):
+    for _ in range(context.sets(cache_bytes, most=256)):
         # vLLM's layout: keys and values of one page side by side, pages of a sequence anywhere.
         cache = context.take((sum(pages) + 1, 2, PAGE, heads[1], head_dim))
         query = context.take((sum(queries), heads[0], head_dim))
@@ -139,8 +147,9 @@ def _build(context: Context, lengths: Lengths, heads: tuple[int, int], head_dim:
             "max_seqlen_k": max(keys),
             "softmax_scale": head_dim**-0.5,
             "causal": True,
-            "block_table": _block_table(pages),
+            "block_table": table,
             "scheduler_metadata": metadata,
+            "num_splits": splits,
             "fa_version": 3,
         }
         calls.append(partial(flash.flash_attn_varlen_func, **arguments))

@@ -69,14 +69,14 @@ def _sweep(
 
 
 def _bf16(context: Context, m: int, n: int, k: int) -> Sequence[Call]:
-    count = context.sets(2 * (m * k + n * k + m * n))
+    count = context.sets(2 * (m * k + n * k + m * n), most=256)
     pairs = [(context.take((m, k)), context.take((n, k))) for _ in range(count)]
     return [partial(torch.nn.functional.linear, x, w) for x, w in pairs]
 
 
 def _cublas_fp8(context: Context, m: int, n: int, k: int) -> Sequence[Call]:
     scale = torch.ones((), device="cuda")
-    count = context.sets(m * k + n * k + 2 * m * n)
+    count = context.sets(m * k + n * k + 2 * m * n, most=256)
     pairs = [(context.take((m, k), "f8e4m3"), context.take((n, k), "f8e4m3")) for _ in range(count)]
     return [
         partial(torch._scaled_mm, x, w.t(), scale_a=scale, scale_b=scale, out_dtype=torch.bfloat16)
@@ -91,6 +91,6 @@ def _cutlass_fp8(context: Context, m: int, n: int, k: int) -> Sequence[Call]:
         raise UnreachableError("this vLLM has no cutlass_scaled_mm")
     scale_a = torch.ones((m, 1), dtype=torch.float32, device="cuda")
     scale_b = torch.ones((1, n), dtype=torch.float32, device="cuda")
-    count = context.sets(m * k + n * k + 2 * m * n)
+    count = context.sets(m * k + n * k + 2 * m * n, most=256)
     pairs = [(context.take((m, k), "f8e4m3"), context.take((n, k), "f8e4m3")) for _ in range(count)]
     return [partial(ops.cutlass_scaled_mm, x, w.t(), scale_a, scale_b, torch.bfloat16) for x, w in pairs]

@@ -55,11 +55,20 @@ def _experts(context: Context, model: Model, tokens: int, degree: int) -> Sequen
     intermediate = model.intermediate // degree
     up = context.take((model.experts, 2 * intermediate, model.hidden))
     down = context.take((model.experts, model.hidden, intermediate))
-    ids = _routes(model, tokens).cuda()
+    routes = _routes(model, tokens)
     weights = torch.full((tokens, model.top_k), 1 / model.top_k, dtype=torch.float32, device="cuda")
-    # All experts together are larger than the L2 cache: the weights need no rotation.
-    inputs = [context.take((tokens, model.hidden)) for _ in range(4)]
-    return [partial(fused, x, up, down, weights, ids) for x in inputs]
+    # Few tokens use few experts, and those would stay in the L2 cache: each call goes to others, as many and as unevenly.
+    active_bytes = 2 * 3 * intermediate * model.hidden * int(routes.unique().numel())
+    count = max(4, context.sets(active_bytes))
+    calls = []
+    for index in range(count):
+        ids = (routes + index * model.experts // count) % model.experts
+        calls.append(
+            partial(
+                fused, context.take((tokens, model.hidden)), up, down, weights, ids.to(torch.int32).cuda()
+            )
+        )
+    return calls
 
 
 def _topk(context: Context, model: Model, tokens: int) -> Sequence[Call]:

@@ -29,6 +29,9 @@ def cases() -> Iterator[Case]:
     yield _host("event_record", lambda _: [torch.cuda.Event().record])
     yield _host("event_query", _event_query)
     yield _host("stream_wait", _stream_wait)
+    yield _host("synchronize", lambda _: [torch.cuda.current_stream().synchronize])
+    yield _host("launch_and_wait", lambda _: [_launch_and_wait])
+    yield _host("read_back", _read_back)
     for size in (4, 4096, 1 << 20):
         yield _host("copy_async", partial(_copy_async, size=size), bytes=size)
         yield _host("allocate", partial(_allocate, size=size), bytes=size)
@@ -70,6 +73,25 @@ def _replay(_: Context, nodes: int) -> Sequence[Call]:
 
 def _event_pairs(_: Context) -> Sequence[Call]:
     return [torch.cuda.Event(enable_timing=True).record for _mark in range(64)]
+
+
+def _launch_and_wait() -> None:
+    """From the launch to the moment when the waiting thread runs again."""
+    _null()
+    torch.cuda.current_stream().synchronize()
+
+
+def _read_back(_: Context) -> Sequence[Call]:
+    """One value copied back and waited for, as an engine fetches its token ids."""
+    device, host = torch.zeros(1, device="cuda"), torch.zeros(1, pin_memory=True)
+    done = torch.cuda.Event()
+
+    def fetch() -> None:
+        host.copy_(device, non_blocking=True)
+        done.record()
+        done.synchronize()
+
+    return [fetch]
 
 
 def _torch_add(context: Context) -> Sequence[Call]:

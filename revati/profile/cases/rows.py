@@ -116,15 +116,16 @@ def _kv_write(context: Context, rows: int, cols: int) -> Sequence[Call]:
     context.module("vllm._custom_ops")
     write = torch.ops._C_cache_ops.reshape_and_cache_flash
     heads = cols // 256
-    blocks = rows // 16 + 64
+    # A cache larger than L2, and other slots in each call: new tokens go where nothing was of late.
+    blocks = rows // 16 + max(64, 2 * context.l2_bytes // (2 * 16 * heads * 128 * 2))
     cache = context.empty((blocks, 2, 16, heads, 128))
-    slots = torch.randperm(blocks * 16, device="cuda")[:rows]
     scale = torch.ones((), device="cuda")
-    pairs = [
-        (context.take((rows, heads, 128)), context.take((rows, heads, 128)))
-        for _ in range(context.sets(4 * rows * cols))
-    ]
-    return [partial(write, k, v, cache[:, 0], cache[:, 1], slots, "auto", scale, scale) for k, v in pairs]
+    calls: list[Call] = []
+    for _ in range(context.sets(4 * rows * cols)):
+        keys, values = context.take((rows, heads, 128)), context.take((rows, heads, 128))
+        slots = torch.randperm(blocks * 16, device="cuda")[:rows]
+        calls.append(partial(write, keys, values, cache[:, 0], cache[:, 1], slots, "auto", scale, scale))
+    return calls
 
 
 def _per_token_fp8(context: Context, rows: int, cols: int) -> Sequence[Call]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--interpreter", metavar="PYTHON", help="for environments made here (default: uv finds the version)"
     )
-    parser.add_argument("--python", help="pack for this Python version instead of the machine's")
     parser.add_argument("--preset", type=int, default=6, choices=range(10), help="effort of xz (default: 6)")
     given = parser.parse_args(argv)
     try:
@@ -47,8 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         from revati.profile.packing.recipe import Machine, Recipe  # noqa: PLC0415
 
         machine = Machine.read(given.machine)
-        if given.python:
-            machine = dataclasses.replace(machine, python=given.python)
         recipe = Recipe.read(given.recipe)
         if given.make_env:
             environment.make(given.env, recipe, machine, given.interpreter)

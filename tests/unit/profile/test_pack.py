@@ -161,7 +161,7 @@ def test_the_environment_gets_the_machines_versions(tmp_path: Path, monkeypatch:
 
 def test_the_recipes_of_the_kit_can_be_read() -> None:
     there = Machine.read(KIT / "machine.toml")
-    assert all("==" in text for text in there.present)
+    assert {"torch", "triton", "transformers", "huggingface_hub", "numpy"} <= set(there.names)
     for path in sorted((KIT / "sets").glob("*.toml")):
         recipe = Recipe.read(path)
         assert any("==" in text for text in recipe.roots), path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import lzma
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from revati.bench.sglang import Sglang
 from revati.errors import UsageError
 from revati.profile import provenance, truth
 from revati.profile.schema import Header
+
+HEADER = Header("a test", "NVIDIA H200", "none", {"sglang": "0.5.17"}, "host", "2026-11-21T00:00:00Z", {})
 
 # Lines of SGLang's start-up, as users report them; numbers made up.
 LOG = """\
@@ -72,9 +75,8 @@ def sglang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_serving_of_sglang(sglang: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    header = Header("a test", "NVIDIA H200", "none", {"sglang": "0.5.17"}, "host", "2026-11-21T00:00:00Z", {})
-    monkeypatch.setattr(provenance, "header", lambda *_: header)
-    monkeypatch.setattr(provenance, "versions", lambda: dict(header.versions))
+    monkeypatch.setattr(provenance, "header", lambda *_: HEADER)
+    monkeypatch.setattr(provenance, "versions", lambda: dict(HEADER.versions))
     out = tmp_path / "out"
     arguments = ["--engine", "sglang", "--program", sys.executable, "--quick", "--model", "qwen3-0.6b"]
     assert truth.main([*arguments, "--out", str(out)]) == 0
@@ -89,6 +91,19 @@ def test_a_serving_of_sglang(sglang: Path, tmp_path: Path, monkeypatch: pytest.M
     assert load["metrics_after"] == ["sglang:generation_tokens_total 8.0"]
     assert (out / "server-sglang-qwen3-0.6b.log.xz").is_file()
     assert document["errors"] == []
+
+
+def test_the_log_of_a_server_that_does_not_start_is_kept(
+    sglang: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "header", lambda *_: HEADER)
+    (sglang / "sglang" / "launch_server.py").write_text("raise SystemExit('no nvcc here')")
+    out = tmp_path / "out"
+    arguments = ["--engine", "sglang", "--program", sys.executable, "--quick", "--model", "qwen3-0.6b"]
+    assert truth.main([*arguments, "--out", str(out)]) == 1
+    assert b"no nvcc here" in lzma.decompress((out / "server-sglang-qwen3-0.6b.log.xz").read_bytes())
+    document = json.loads(gzip.decompress((out / "truth-sglang-qwen3-0.6b.json.gz").read_bytes()))
+    assert "no nvcc here" in document["errors"][0]
 
 
 def test_commands_of_sglang() -> None:

@@ -44,7 +44,9 @@ pytestmark = pytest.mark.skipif(NATIVE, reason="needs two GPUs, and device memor
 
 
 @pytest.fixture(scope="module")
-def nccl() -> Library:
+def nccl(cuda: Library) -> Library:
+    if cuda.get("cuDeviceGetCount", "int") < 2:
+        pytest.skip("needs two GPUs")
     return Library("nccl", DECLARATIONS)
 
 
@@ -64,8 +66,11 @@ def cuda() -> Library:
     declarations = (
         "int cuInit(unsigned); int cuDevicePrimaryCtxRetain(void**, int); int cuCtxSetCurrent(void*);"
         "int cuCtxSynchronize(void);"
+        "int cuDeviceGetCount(int*);"
     )
-    return Library("driver", declarations)
+    driver = Library("driver", declarations)
+    driver.ok("cuInit", 0)
+    return driver
 
 
 def numbers(kind: str, values: list[int] | list[float]) -> Any:
