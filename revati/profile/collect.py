@@ -26,6 +26,7 @@ _PART_BYTES: Final = 14 << 20
 _BATCH: Final = 16
 _CASE_TIMEOUT_S: Final = 90.0
 _START_TIMEOUT_S: Final = 240.0  # the first case waits for imports
+_QUICK_PATIENCE: Final = 5.0  # dry runs are on machines where other work may slow an import down that much
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,7 +282,7 @@ def supervise(options: Options, argv: Sequence[str]) -> int:
         if left <= 0:
             break
         command = [sys.executable, *_entry(), *argv, "--worker", "--seconds", f"{left:.0f}"]
-        code = _watch(subprocess.Popen(command), state_file, left)
+        code = _watch(subprocess.Popen(command), state_file, left, _QUICK_PATIENCE if options.quick else 1.0)
         if code in (0, 2, 3):
             return code
         print(f"revati: the worker ended with code {code}; a fresh one goes on", file=sys.stderr)
@@ -293,7 +294,7 @@ def _entry() -> list[str]:
     return [sys.argv[0]] if sys.argv[0].endswith("collect.py") else ["-m", "revati.profile.collect"]
 
 
-def _watch(worker: subprocess.Popen[bytes], state_file: Path, seconds: float) -> int:
+def _watch(worker: subprocess.Popen[bytes], state_file: Path, seconds: float, patience: float = 1.0) -> int:
     """Waits for a worker; ends it if it works on one case too long or ignores the end of its time."""
     began = time.monotonic()
     while worker.poll() is None:
@@ -302,7 +303,7 @@ def _watch(worker: subprocess.Popen[bytes], state_file: Path, seconds: float) ->
         changed = state_file.stat().st_mtime if state_file.is_file() else 0.0
         idle = min(time.time() - changed, now - began)
         allowed = _CASE_TIMEOUT_S if now - began > _START_TIMEOUT_S else _START_TIMEOUT_S
-        if idle > allowed or now - began > seconds + _CASE_TIMEOUT_S:
+        if idle > allowed * patience or now - began > seconds + _CASE_TIMEOUT_S:
             worker.kill()
     return worker.wait()
 

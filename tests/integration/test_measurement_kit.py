@@ -62,8 +62,6 @@ def test_collect(tmp_path: Path) -> None:
     }
     copies = {record.features["kind"] for record in records if record.family == "copy"}
     assert copies == {"host_to_device", "device_to_host", "device_to_device"}
-    # Kernels of libraries, of Triton and of the compiler carry the names that a profiler gives them.
-    assert sum(bool(record.kernels) for record in records) > 15
     wanted = json.loads((tmp_path / "most_wanted.json").read_text())
     assert wanted["measured"] == len(records)
     # Nothing but what this kit cannot measure is missing.
