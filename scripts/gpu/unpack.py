@@ -116,7 +116,9 @@ def write_scripts(scripts: dict[str, str], dest: Path) -> None:
         module, _, function = value.partition(":")
         script = folder / name
         script.write_text(
-            f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
+            # Processes that it spawns import the script again.
+            f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\n"
+            f"if __name__ == '__main__':\n    sys.exit({function}())\n"
         )
         script.chmod(0o755)
 

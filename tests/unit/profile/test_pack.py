@@ -86,6 +86,8 @@ def test_a_set_of_several_parts_rejoins_and_runs(environment: Path, tmp_path: Pa
         check=False,
     )
     assert done.stdout == "it runs 7\n"
+    # A process that the command spawns imports it as a module: nothing may run then.
+    assert "__name__ == '__main__'" in (tmp_path / "dest" / "bin" / "engine").read_text()
 
 
 def test_the_same_environment_gives_the_same_set(environment: Path, tmp_path: Path) -> None:
