@@ -77,13 +77,15 @@ int record_file() {
 void count_event(HostEvent event, uint64_t bytes) {
     if (!armed()) return;
     const auto kind = static_cast<size_t>(event);
+    // Whole ones: what a message is about must count, not how many digits a process id in it has.
+    const uint64_t kib = bytes / 1024;
     if (page->record != 0) {
         self.tally.events[kind] += 1;
-        self.tally.bytes[kind] += bytes;
+        self.tally.bytes[kind] += kib * 1024;
     }
     if (page->mode != Mode::modelled) return;
     const HostPrice& price = page->costs.work[static_cast<size_t>(own_role())][kind];
-    charge_ns(price.event_ns + static_cast<int64_t>(bytes) * price.kib_ns / 1024);
+    charge_ns(price.event_ns + static_cast<int64_t>(kib) * price.kib_ns);
 }
 
 void count_wake(Reason reason) {

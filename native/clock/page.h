@@ -133,7 +133,7 @@ constexpr size_t roles = static_cast<size_t>(Role::count_);
 
 struct HostPrice {
     int64_t event_ns;
-    int64_t kib_ns;  // for 1024 bytes
+    int64_t kib_ns;  // for each whole 1024 bytes of one message
 };
 
 // What a thread did since its last wait.

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,10 @@ class Clients:
                 stdout=log,
                 stderr=log,
             )
+        deadline = time.monotonic() + 60
+        while run_revati("session", "show", SESSION, env=self.variables).returncode != 0:
+            assert time.monotonic() < deadline, (self.folder / "server.log").read_text(errors="replace")
+            time.sleep(0.2)
 
     def run(self, *command: str, env: Mapping[str, str] | None = None) -> str:
         """Runs a client in the session, to its end; returns what it printed."""

@@ -98,12 +98,12 @@ def test_default_mode(on_a_free_host: tuple[Path, str]) -> None:
 
 @contextmanager
 def busy_host() -> Iterator[None]:
-    """Two others on every CPU."""
+    """Another program on every CPU that never waits."""
     # They end with their stdin, so that none outlives a test run that was killed.
     hog = (
         "import sys, threading as t; w = t.Thread(target=sys.stdin.read); w.start()\nwhile w.is_alive(): pass"
     )
-    count = 2 * len(os.sched_getaffinity(0))
+    count = len(os.sched_getaffinity(0))
     hogs = [subprocess.Popen([sys.executable, "-c", hog], stdin=subprocess.PIPE) for _ in range(count)]
     try:
         yield

@@ -44,7 +44,7 @@ def test_prices_are_charged_where_the_events_are() -> None:
     # Ten times there and back: the other thread receives 1024 bytes, the main thread one.
     assert duration_ns("server.receive_ns=100000") - plain == 1_000_000
     assert duration_ns("server_io.receive_ns=100000") - plain == 1_000_000
-    assert duration_ns("server.receive_kib_ns=102400") - plain == 10 * 100
+    assert duration_ns("server.receive_kib_ns=102400") == plain  # less than a whole one
     assert duration_ns("server_io.receive_kib_ns=102400") - plain == 10 * 102_400
     # Of other roles.
     assert duration_ns("engine.receive_ns=100000", "client.wake_ns=100000") == plain
