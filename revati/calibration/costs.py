@@ -36,7 +36,7 @@ ROLES = ("engine", "engine_io", "server", "server_io", "client")
 
 _FORMAT = 1
 _SHIPPED = Path(__file__).with_name("shipped.json")
-_FITTED = Path(__file__).with_name("vllm.json")
+_DRIVER = Path(__file__).with_name("driver.json")
 _VARIABLE = "REVATI_HOST_COSTS"
 
 
@@ -69,13 +69,13 @@ class HostCosts:
 
     @classmethod
     def load(cls) -> Self:
-        """The user's own prices if there are any, else those that ship; `$REVATI_HOST_COSTS=vllm`: those fitted to vLLM.
+        """The user's own prices if there are any, else those that ship; `$REVATI_HOST_COSTS=driver`: the driver's alone.
 
         Raises:
             UsageError: The user's file cannot be used.
         """
-        if os.environ.get(_VARIABLE) == "vllm":
-            return cls.read(_FITTED, "vllm")
+        if os.environ.get(_VARIABLE) == "driver":
+            return cls.read(_DRIVER, "driver")
         path = config_file()
         return cls.read(path, str(path)) if path.is_file() or os.environ.get(_VARIABLE) else cls.shipped()
 

@@ -84,11 +84,10 @@ def test_a_session_records_what_threads_did() -> None:
     assert all(stretch.cpu_ns > 0 for stretch in stretches)
 
 
-def test_fitted_prices_give_one_result_whatever_the_host_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_prices_give_one_result_whatever_the_host_does() -> None:
     """Prices of every event, threads and processes of several roles, on a free host and on one busy CPU."""
-    monkeypatch.setenv("REVATI_HOST_COSTS", "vllm")
     toy = [sys.executable, str(PROGRAMS / "toy_serving.py"), "60", "5", "0"]
-    options = [word for price in HostCosts.load().assignments() for word in ("--cost", price)]
+    options = [word for price in HostCosts.shipped().assignments() for word in ("--cost", price)]
     expected = run_virtually(toy, *options)
     hogs = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]
     try:

@@ -82,10 +82,12 @@ def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path, monkeypatch: py
         HostCosts.load()
 
 
-def test_prices_fitted_to_vllm_say_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REVATI_HOST_COSTS", "vllm")
-    costs = HostCosts.load()
+def test_shipped_prices_say_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = HostCosts.shipped()
     assert costs.host_factor == 1.0
     assert costs.made["machine"]
     assert costs.work_ns["engine"]
     assert costs.work_ns["server"]
+    monkeypatch.setenv("REVATI_HOST_COSTS", "driver")
+    assert not any(HostCosts.load().work_ns.values())
+    assert HostCosts.load().driver_ns == costs.driver_ns
