@@ -103,7 +103,9 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    found = Terminals({**os.environ, "REVATI_RUNTIME_DIR": str(tmp_path / "names")}, port)
+    # Prices fitted to vLLM say nothing of toys.
+    variables = {"REVATI_RUNTIME_DIR": str(tmp_path / "names"), "REVATI_HOST_COSTS": "driver"}
+    found = Terminals({**os.environ, **variables}, port)
     yield found
     for process in reversed(found.started):
         if process.poll() is None:
