@@ -93,6 +93,11 @@ class Engine(ABC):
     def version(self, log: str) -> str | None:
         """The framework's version as the server's log tells it."""
 
+    def adjustments(self, program: Path, environment: Mapping[str, str]) -> dict[str, str]:
+        """Variables without which the server of this installation does not start. Each changes what is measured."""
+        del program, environment
+        return {}
+
     def find(self, environment: Mapping[str, str]) -> Path:
         """The framework's program: next to Revati's Python, else on PATH.
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from revati.bench.engine import Address, Engine, Hint, Load, Phase
 
 _FIT = "use more GPUs (--gpus N --tp N), a larger GPU, or a shorter context (--server-args '--max-model-len 8192')"
+
+_SAMPLER = "VLLM_USE_FLASHINFER_SAMPLER"
+_HAS_FLASHINFER = "import importlib.util; print(importlib.util.find_spec('flashinfer') is not None)"
 
 
 class Vllm(Engine):
@@ -108,6 +112,12 @@ class Vllm(Engine):
         command += ["--result-dir", str(result.parent), "--result-filename", result.name]
         return [*command, *extra]
 
+    def adjustments(self, program: Path, environment: Mapping[str, str]) -> dict[str, str]:
+        """Its sampler imports flashinfer unless told not to use it, and a packed set has none."""
+        if _SAMPLER in environment or not _lacks_flashinfer(program, environment):
+            return {}
+        return {_SAMPLER: "0"}
+
     def kv_cache_tokens(self, log: str) -> int | None:
         """From `GPU KV cache size: 1,234,567 tokens`."""
         match = re.search(r"GPU KV cache size: ([\d,]+) tokens", log)
@@ -117,3 +127,19 @@ class Vllm(Engine):
         """From `Initializing a V1 LLM engine (v0.24.0) with config: ...`."""
         match = re.search(r"V1 LLM engine \(v([^)]+)\)", log)
         return match[1] if match else None
+
+
+def _lacks_flashinfer(program: Path, environment: Mapping[str, str]) -> bool:
+    """Asks the Python that the program runs in. False, too, where there is no telling."""
+    try:
+        with program.open("rb") as file:
+            first = file.readline(512).decode(errors="replace")
+        if not first.startswith("#!") or "python" not in first:
+            return False
+        command = [*first[2:].split(), "-c", _HAS_FLASHINFER]
+        done = subprocess.run(
+            command, env=dict(environment), capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.stdout.strip() == "False"

@@ -73,9 +73,12 @@ def _leftovers(folder: Path) -> Path | None:
     return next((path for pattern in patterns for path in sorted(folder.glob(pattern))), None)
 
 
-def finish(options: Options, command: Sequence[str]) -> dict[str, Any]:
-    """Turns what was recorded into `launches-*.json.xz`, `recorded.jsonl` and `report.json`. Returns the report."""
-    header = provenance.header(SOURCE, "cupti", command=list(command), options=_notes(options))
+def finish(options: Options, command: Sequence[str], **notes: Any) -> dict[str, Any]:
+    """Turns what was recorded into `launches-*.json.xz`, `recorded.jsonl` and `report.json`. Returns the report.
+
+    `notes` go into the headers.
+    """
+    header = provenance.header(SOURCE, "cupti", command=list(command), options=_notes(options), **notes)
     for path in sorted(options.out.glob("trace-*.json")):
         raw = options.out / f"{path.stem.replace('trace', 'launches')}.json.xz"
         write_activities(raw, header, trace.read(path).activities)

@@ -102,6 +102,7 @@ class Serving:
             self.address = Address(_HOST, probe.getsockname()[1], model)
         self.log = folder / "server.log"
         self.go = folder / "record.go"
+        self.adjustments = engine.adjustments(options.program, os.environ)
         self._process: subprocess.Popen[bytes] | None = None
         self.startup_s = 0.0
 
@@ -170,6 +171,7 @@ class Serving:
             raise RevatiError(f"the client failed: {(done.stdout + done.stderr)[-1500:]}")
         return {
             "load": dataclasses.asdict(plan.load),
+            "environment": dict(self.adjustments),
             "command": [part.replace(str(self._folder), ".") for part in command],
             "client": json.loads(result.read_text()),
             "metrics_before": _interesting(before),
@@ -187,6 +189,7 @@ class Serving:
 
     def _environment(self) -> dict[str, str]:
         base = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
+        base |= self.adjustments
         if self._options.record:
             options = record.Options(self._folder, window_s=0.7, every_s=1.0, windows=3, go=self.go)
             base = record.environment(options, base)
@@ -240,6 +243,7 @@ def _serve_one(
     engine = options.engine
     with tempfile.TemporaryDirectory() as scratch:
         serving = Serving(engine, model, options, Path(scratch))
+        _note_adjustments(serving, model, document)
         try:
             with serving as server:
                 log = server.text()
@@ -267,13 +271,24 @@ def _serve_one(
             log_file.write_bytes(lzma.compress(serving.text().encode()))
 
 
+def _note_adjustments(serving: Serving, model: str, document: dict[str, Any]) -> None:
+    """Whoever reads the figures must know that the framework was not left to its defaults."""
+    document["header"]["notes"].pop("environment", None)
+    if not serving.adjustments:
+        return
+    document["header"]["notes"]["environment"] = dict(serving.adjustments)
+    variables = " ".join(f"{name}={value}" for name, value in serving.adjustments.items())
+    print(f"{model}: served with {variables}: this installation lacks what the default needs", flush=True)
+
+
 def _record(server: Serving, options: Options, model: str, scratch: Path) -> None:
     """One more load under the profiler, apart from the timed ones, whose figures it would spoil."""
     server.go.touch()
     server.measure(_plan("recorded", 64, (512, 64), None, 32, 99))
     time.sleep(3)
     name = f"{_suffix(options.engine)}{model}"
-    report = record.finish(record.Options(scratch), [options.engine.name, "serve", model])
+    notes = {"environment": dict(server.adjustments)} if server.adjustments else {}
+    report = record.finish(record.Options(scratch), [options.engine.name, "serve", model], **notes)
     for path in [*scratch.glob("recorded.jsonl"), *scratch.glob("report.json")]:
         (options.out / f"{name}-{path.name}").write_bytes(path.read_bytes())
     launches = sorted(scratch.glob("launches-*.json.xz"), key=lambda item: item.stat().st_size)

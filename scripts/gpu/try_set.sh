@@ -21,6 +21,7 @@ import torch, transformers, vllm
 from vllm import LLM, _custom_ops
 import vllm.entrypoints.openai.api_server, vllm.benchmarks.serve, vllm.v1.worker.gpu_worker
 import vllm.model_executor.models.llama, vllm.model_executor.models.qwen3_moe
+import vllm.model_executor.warmup.minimax_m3_msa_warmup  # for every model; needs torchvision
 from vllm.vllm_flash_attn import flash_attn_interface as flash
 
 assert flash.FA3_AVAILABLE

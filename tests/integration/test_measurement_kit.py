@@ -219,7 +219,7 @@ def test_a_packed_set_imports_in_a_clean_environment(tmp_path: Path) -> None:
     The Python and the versions are this environment's, which has the framework already; for the real machine's, the same two
     commands are in `scripts/gpu/README.md`.
     """
-    held = ("torch", "triton", "transformers", "huggingface_hub", "numpy", "pillow", "grpcio")
+    held = ("torch", "triton", "transformers", "huggingface_hub", "numpy", "pillow", "grpcio", "torchvision")
     machine = tmp_path / "machine.toml"
     machine.write_text(
         f'python = "{sys.version_info[0]}.{sys.version_info[1]}"\narch = 90\npart_mib = 40\n'

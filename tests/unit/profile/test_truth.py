@@ -1,4 +1,4 @@
-"""Real servings of SGLang: its commands, its log, and a whole run against a stand-in for it."""
+"""Real servings: SGLang's commands, its log, a whole run against a stand-in for it; what vLLM needs to be told."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from revati.bench.engine import Address, Load
 from revati.bench.sglang import Sglang
+from revati.bench.vllm import Vllm
 from revati.errors import UsageError
 from revati.profile import provenance, truth
 from revati.profile.schema import Header
@@ -104,6 +105,42 @@ def test_the_log_of_a_server_that_does_not_start_is_kept(
     assert b"no nvcc here" in lzma.decompress((out / "server-sglang-qwen3-0.6b.log.xz").read_bytes())
     document = json.loads(gzip.decompress((out / "truth-sglang-qwen3-0.6b.json.gz").read_bytes()))
     assert "no nvcc here" in document["errors"][0]
+
+
+def test_what_the_server_was_told_is_said_and_kept(
+    sglang: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(provenance, "header", lambda *_: HEADER)
+    monkeypatch.setattr(Sglang, "adjustments", lambda *_: {"STAND_IN": "1"})
+    server = sglang / "sglang" / "launch_server.py"
+    server.write_text(f"import os\nassert os.environ['STAND_IN'] == '1'\n{server.read_text()}")
+    out = tmp_path / "out"
+    arguments = ["--engine", "sglang", "--program", sys.executable, "--quick", "--model", "qwen3-0.6b"]
+    assert truth.main([*arguments, "--out", str(out)]) == 0
+    assert "qwen3-0.6b: served with STAND_IN=1" in capsys.readouterr().out
+    document = json.loads(gzip.decompress((out / "truth-sglang-qwen3-0.6b.json.gz").read_bytes()))
+    assert document["header"]["notes"]["environment"] == {"STAND_IN": "1"}
+    assert document["loads"]["quick"]["environment"] == {"STAND_IN": "1"}
+
+
+def test_vllm_without_flashinfer_is_told_so(tmp_path: Path) -> None:
+    program = tmp_path / "vllm"
+    program.write_text(f"#!{sys.executable} -S\n")  # without site-packages
+    without = {"PATH": "/usr/bin:/bin"}
+    assert Vllm().adjustments(program, without) == {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
+    # Whoever runs it has the last word.
+    assert Vllm().adjustments(program, {**without, "VLLM_USE_FLASHINFER_SAMPLER": "1"}) == {}
+    (tmp_path / "site" / "flashinfer").mkdir(parents=True)
+    (tmp_path / "site" / "flashinfer" / "__init__.py").touch()
+    assert Vllm().adjustments(program, {**without, "PYTHONPATH": str(tmp_path / "site")}) == {}
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\n", "#!/nonexistent/python\n", "\x7fELF"])
+def test_a_vllm_that_nothing_is_known_of_keeps_its_defaults(tmp_path: Path, text: str) -> None:
+    program = tmp_path / "vllm"
+    program.write_text(text)
+    assert Vllm().adjustments(program, {}) == {}
+    assert Vllm().adjustments(tmp_path / "absent", {}) == {}
 
 
 def test_commands_of_sglang() -> None:
