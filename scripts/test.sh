@@ -4,6 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$(cd "${REVATI_VENV:-.venv}" && pwd)
 
+command -v curl >/dev/null 2>&1 || {
+    printf 'test: needs curl, one of the clients that the tests run; install it (Debian, Ubuntu: apt-get install curl).\n' >&2
+    exit 1
+}
+
 # GuideLLM wants other versions of some packages that vLLM uses: it lives in a folder of its own, on top of .venv.
 stamp=$venv/.revati/guidellm
 if ! cmp -s scripts/guidellm-requirements.txt "$stamp"; then
