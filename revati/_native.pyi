@@ -34,7 +34,14 @@ class Estimator:
     ) -> Estimate: ...
     def copy(self, kind: str, bytes: int, pinned: bool = True) -> Estimate: ...  # noqa: A002
     def fill(self, bytes: int) -> Estimate: ...  # noqa: A002
-    def collective(self, kind: str, ranks: int, bytes: int, custom: bool = False) -> Estimate: ...  # noqa: A002
+    def collective(
+        self,
+        kind: str,
+        ranks: int,
+        bytes: int,  # noqa: A002
+        custom: bool = False,
+        nodes: int = 1,
+    ) -> Estimate: ...
     def by_bytes(self, family: str, bytes: int) -> Estimate: ...  # noqa: A002
     def kernel(
         self, name: str, grid: Sequence[int], block: Sequence[int], args: Sequence[bytes] = ...

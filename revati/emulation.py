@@ -18,10 +18,12 @@ from revati.launcher.group import CommandGroup
 from revati.launcher.names import Claim, Record
 from revati.launcher.process import SupervisedProcess
 from revati.launcher.readiness import Readiness
-from revati.launcher.session import Session
+from revati.launcher.session import NODE_VARIABLE, Session
 
 DEFAULT_GPU = "h200-sxm"
-MAX_GPUS = 16
+MAX_GPUS = 16  # of one node
+MAX_NODES = 8
+MAX_TOTAL_GPUS = 64
 # How long commands of other terminals may take to read why they were ended.
 _MEMBERS_LEAVE_S = 5.0
 
@@ -50,12 +52,15 @@ class Emulation:
         trace: bool = False,
         costs: HostCosts | None = None,
         record: bool = False,
+        nodes: int = 1,
+        network: str = catalogue.DEFAULT_NETWORK,
+        node: int = 0,
     ) -> None:
         """Describes the GPUs; nothing is made before the block is entered.
 
         Args:
             gpu: A name from `revati gpus list`.
-            gpus: How many of them, all alike.
+            gpus: How many of them a node has, all alike.
             clock: What time is, once `arm_clock` was called: `modelled`, `cpu` or `wall` virtual time; with `off`
                 durations are waited for in real time. See docs/clock.md.
             name: By which `revati run --session NAME` and `revati top` find it; made up if left out.
@@ -67,12 +72,21 @@ class Emulation:
             trace: Whether every launch is recorded, for `revati.tracing`.
             costs: What host work costs in virtual time; the user's own figures, or those that ship, if left out.
             record: Whether to write down what the threads do, for `revati calibrate`.
+            nodes: How many machines there are; a command runs on one of them and sees its GPUs only.
+            network: What joins them, from the catalogue (docs/ranks.md).
+            node: On which of them commands run that are launched without saying so.
 
         Raises:
-            UsageError: An unknown GPU or clock, an impossible number of GPUs, no name, or unusable host costs.
+            UsageError: An unknown GPU, network, node or clock, an impossible number of GPUs, no name, or unusable host costs.
         """
         if not 1 <= gpus <= MAX_GPUS:
             raise UsageError(f"{gpus} GPUs asked for; choose from 1 to {MAX_GPUS}.")
+        if not 1 <= nodes <= MAX_NODES or gpus * nodes > MAX_TOTAL_GPUS:
+            raise UsageError(
+                f"{nodes} nodes of {gpus} GPUs asked for; choose up to {MAX_NODES} nodes and {MAX_TOTAL_GPUS} GPUs in all."
+            )
+        if not 0 <= node < nodes:
+            raise UsageError(f"there is no node {node}; the nodes are 0 to {nodes - 1}.")
         if clock not in MODES:
             raise UsageError(f"there is no clock '{clock}'; choose from {', '.join(MODES)}.")
         if scheduler not in SCHEDULERS:
@@ -83,6 +97,9 @@ class Emulation:
             names.check(name)
         self.gpu = catalogue.get(gpu)
         self.gpus = gpus
+        self.nodes = nodes
+        self.network = catalogue.get_network(network)
+        self.node = node
         self.clock_mode = clock
         self._scheduler = scheduler
         self._name = name
@@ -102,7 +119,7 @@ class Emulation:
         if self._claim is None:
             raise UsageError(f"session '{self._name}' runs already; take another name, or join it.")
         try:
-            self._session = Session.create(self.gpu.device_conf(self.gpus), catalogue.durations_of(self.gpu))
+            self._session = Session.create(self._device_conf(), catalogue.durations_of(self.gpu))
             if self._trace:
                 self._session.trace()
             if self.clock_mode != "off":
@@ -161,6 +178,7 @@ class Emulation:
         stderr: int | IO[bytes] | None = None,
         own_group: bool = True,
         client: bool = False,
+        node: int | None = None,
     ) -> SupervisedProcess:
         """Starts a command that sees the virtual GPUs.
 
@@ -173,6 +191,7 @@ class Emulation:
             stdout: See `stdin`.
             stderr: See `stdin`.
             own_group: False for a command that shall own the terminal.
+            node: On which node it runs, if not on the block's own.
             client: Virtual time stands still before the first of these has come and once the last is gone.
 
         Raises:
@@ -186,13 +205,20 @@ class Emulation:
         return self._group.launch(
             argv,
             env=env,
-            variables={**(variables or {}), **mark},
+            variables={**(variables or {}), **mark, **self._place(self.node if node is None else node)},
             cwd=cwd,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             own_group=own_group,
         )
+
+    def _device_conf(self) -> str:
+        conf = self.gpu.device_conf(self.gpus)
+        return conf + self.network.device_conf(self.nodes) if self.nodes > 1 else conf
+
+    def _place(self, node: int) -> dict[str, str]:
+        return {NODE_VARIABLE: str(node)} if self.nodes > 1 else {}
 
     def arm_clock(self) -> None:
         """Makes time virtual for all commands of the block; without a clock nothing happens."""
@@ -218,6 +244,7 @@ class Emulation:
                 pid=os.getpid(),
                 gpu=self.gpu.name,
                 gpus=self.gpus,
+                nodes=self.nodes,
                 clock=self.clock_mode,
                 command=self._command,
                 started=time.time(),

@@ -132,6 +132,7 @@ Duration Core::collective(const CollectiveFeatures& f) {
                             .add(static_cast<uint64_t>(f.kind) << 33 | static_cast<uint64_t>(f.ranks) << 1 |
                                  uint64_t{f.custom})
                             .add(f.bytes)
+                            .add(static_cast<uint64_t>(f.nodes))
                             .key();
     return noted(
         f, ask(key, [&](const DurationSource& source, Duration* out) { return source.collective(f, out); }));

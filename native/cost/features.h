@@ -105,6 +105,7 @@ struct CollectiveFeatures {
     int ranks = 1;
     uint64_t bytes = 0;   // payload of one rank's input buffer
     bool custom = false;  // a one- or two-shot kernel of the framework rather than NCCL
+    int nodes = 1;        // that the ranks are on, as evenly as can be
 };
 
 // A kernel launch, as the device saw it. `args[i]` points at the i-th argument's bytes; `arg_bytes[i]` is its

@@ -18,6 +18,10 @@ struct Ceilings {
     int64_t l2_bytes;
     int sm_count;
     int64_t copy_latency_ns;
+    // Between nodes; zero where there is one only. As NetworkSpec in device/spec.h.
+    int network_nics = 0;
+    double network_bandwidth = 0;
+    int64_t network_hop_ns = 0;
 };
 
 // How the duration of one particular kernel is found. Chosen once per kernel by its name, then asked at each

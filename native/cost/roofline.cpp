@@ -178,6 +178,7 @@ bool Roofline::by_bytes(Family family, uint64_t bytes, Duration* out) const {
 }
 
 bool Roofline::collective(const CollectiveFeatures& f, Duration* out) const {
+    if (f.nodes > 1 && gpu_.network_bandwidth > 0) return collective_across_nodes(f, out);
     const int ranks = std::max(f.ranks, 1);
     const bool nvlink = gpu_.nvlink_bandwidth > 0;
     const double link = nvlink ? gpu_.nvlink_bandwidth : gpu_.pcie_bandwidth;

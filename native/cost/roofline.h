@@ -27,6 +27,7 @@ class Roofline : public DurationSource {
 
   private:
     double stream_seconds(double bytes) const;
+    bool collective_across_nodes(const CollectiveFeatures& features, Duration* out) const;
 
     Ceilings gpu_;
 };

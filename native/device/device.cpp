@@ -34,7 +34,7 @@ int device_named(const std::string& entry, int gpus) {
     if (entry.rfind("GPU-", 0) == 0) {
         int found = -1;
         for (int index = 0; index < gpus; ++index) {
-            if (uuid_text(index).rfind(entry, 0) != 0) continue;
+            if (uuid_text(first_physical() + index).rfind(entry, 0) != 0) continue;
             if (found >= 0) return -1;
             found = index;
         }
@@ -52,7 +52,7 @@ std::vector<int> visible_devices() {
     const int gpus = session_spec().gpus;
     const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
     if (list == nullptr) {
-        for (int index = 0; index < gpus; ++index) visible.push_back(index);
+        for (int index = 0; index < gpus; ++index) visible.push_back(first_physical() + index);
         return visible;
     }
     std::string entry;
@@ -63,10 +63,11 @@ std::vector<int> visible_devices() {
         }
         const int index = device_named(entry, gpus);
         if (index < 0) break;
+        const int physical = first_physical() + index;
         for (const int other : visible) {
-            if (other == index) return {};
+            if (other == physical) return {};
         }
-        visible.push_back(index);
+        visible.push_back(physical);
         entry.clear();
         if (*cursor == '\0') break;
     }
@@ -86,14 +87,39 @@ void forget_contexts() {
     for (auto& context : contexts) context.store(false);
 }
 
-cost::Ceilings ceilings_of(const GpuSpec& spec) {
-    return {spec.bf16_flops,     spec.fp8_flops,        spec.fp4_flops,  spec.int8_flops,
-            spec.tf32_flops,     spec.fp32_flops,       spec.fp64_flops, spec.memory_bandwidth,
-            spec.pcie_bandwidth, spec.nvlink_bandwidth, spec.l2_bytes,   spec.sm_count,
-            spec.copy_latency_ns};
+int node_from_environment() {
+    const char* const text = std::getenv("REVATI_NODE");
+    if (text == nullptr || *text == '\0') return 0;
+    char* end = nullptr;
+    const long node = strtol(text, &end, 10);
+    if (*end != '\0' || node < 0 || node >= session_spec().nodes) {
+        fail_closed("revati: REVATI_NODE=%s names no node; this session has %d, from 0", text,
+                    session_spec().nodes);
+    }
+    return static_cast<int>(node);
+}
+
+cost::Ceilings ceilings_of(const GpuSpec& spec, const NetworkSpec& network) {
+    return {spec.bf16_flops,      spec.fp8_flops,        spec.fp4_flops,    spec.int8_flops,
+            spec.tf32_flops,      spec.fp32_flops,       spec.fp64_flops,   spec.memory_bandwidth,
+            spec.pcie_bandwidth,  spec.nvlink_bandwidth, spec.l2_bytes,     spec.sm_count,
+            spec.copy_latency_ns, network.nics,          network.bandwidth, network.hop_ns};
 }
 
 }  // namespace
+
+int own_node() {
+    static const int node = node_from_environment();
+    return node;
+}
+
+int node_of(int physical) {
+    return physical / session_spec().gpus;
+}
+
+int first_physical() {
+    return own_node() * session_spec().gpus;
+}
 
 int device_count() {
     return static_cast<int>(visible().size());
@@ -163,7 +189,7 @@ void reset_device(int device) {
 cost::Estimator& estimator() {
     static auto* const instance = [] {
         recording();
-        auto* const made = new cost::Estimator(ceilings_of(gpu()));
+        auto* const made = new cost::Estimator(ceilings_of(gpu(), session_spec().network));
         // The launcher puts the GPU's trained models here, if it has any.
         const std::string models = std::string(session_directory()) + "/durations";
         std::string error;

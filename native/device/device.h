@@ -14,12 +14,17 @@ namespace revati::device {
 REVATI_API bool in_session();
 REVATI_API const SessionSpec& session_spec();
 REVATI_API const char* session_directory();
+// The node that this process runs on ($REVATI_NODE, 0 unless told otherwise), and that a device belongs to.
+REVATI_API int own_node();
+REVATI_API int node_of(int physical);
+// Ordinal in the session of this node's first device.
+REVATI_API int first_physical();
 
 // Devices that this process sees (CUDA_VISIBLE_DEVICES applied: indices, UUIDs, empty or -1 = none, stops at
 // the first invalid entry).
 REVATI_API int device_count();
 REVATI_API const GpuSpec& gpu();
-// Ordinal in the session (what NVML counts) of a visible device, and back (-1 if hidden).
+// Ordinal in the session of a visible device, and back (-1 if hidden).
 REVATI_API int physical_index(int device);
 REVATI_API int visible_index(int physical);
 REVATI_API void device_uuid(int physical, uint8_t out[16]);

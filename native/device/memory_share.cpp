@@ -82,6 +82,11 @@ Status open_shared_memory(int device, const MemoryShareHandle& handle, void** ou
     if (context != Status::ok) return context;
     // A process cannot open its own handle: the real driver refuses that too.
     if (handle.pid == static_cast<uint64_t>(getpid())) return Status::invalid_context;
+    if (node_of(handle.device) != own_node()) {
+        log_once("IPC memory of GPU %d is on node %d, out of reach for node %d", handle.device,
+                 node_of(handle.device), own_node());
+        return Status::map_failed;
+    }
     char path[64];
     snprintf(path, sizeof path, "/proc/%llu/fd/%d", static_cast<unsigned long long>(handle.pid), handle.fd);
     const int fd = open(path, O_RDWR | O_CLOEXEC);

@@ -33,7 +33,18 @@ bool assign(Number* field, const std::string& text) {
 std::map<std::string, Setter> setters_for(SessionSpec* spec) {
     std::map<std::string, Setter> setters;
     GpuSpec* gpu = &spec->gpu;
+    NetworkSpec* network = &spec->network;
     setters["gpus"] = [spec](const std::string& text) { return assign(&spec->gpus, text); };
+    setters["nodes"] = [spec](const std::string& text) {
+        return assign(&spec->nodes, text) && spec->nodes > 0;
+    };
+    setters["network.nics"] = [network](const std::string& text) {
+        return assign(&network->nics, text) && network->nics > 0;
+    };
+    setters["network.bandwidth"] = [network](const std::string& text) {
+        return assign(&network->bandwidth, text) && network->bandwidth > 0;
+    };
+    setters["network.hop_ns"] = [network](const std::string& text) { return assign(&network->hop_ns, text); };
 #define REVATI_FIELD(field) \
     setters["gpu." #field] = [gpu](const std::string& text) { return assign(&gpu->field, text); }
     REVATI_FIELD(name);
@@ -119,6 +130,10 @@ bool parse_session_spec(const std::string& text, SessionSpec* out, std::string* 
             return false;
         }
         pending.erase(key);
+    }
+    pending.erase("nodes");
+    if (out->nodes == 1) {
+        for (const char* key : {"network.nics", "network.bandwidth", "network.hop_ns"}) pending.erase(key);
     }
     if (!pending.empty()) {
         *error = "device.conf: the key '" + pending.begin()->first + "' is missing";

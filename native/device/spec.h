@@ -2,7 +2,8 @@
 // hardware catalogue.
 //
 // Keys are the member names below (prefix `gpu.`), plus `gpus` for the number of devices. Every key is
-// required: a missing one is a fatal, named error. Units stand in the names.
+// required: a missing one is a fatal, named error. Units stand in the names. With `nodes` above 1 the
+// `network.` keys are required, too.
 #pragma once
 
 #include <cstdint>
@@ -73,9 +74,18 @@ struct GpuSpec {
     int cuda_driver_version = 0;  // e.g. 13000
 };
 
+// Between the nodes of a session that has more than one (revati/catalogue/networks).
+struct NetworkSpec {
+    int nics = 0;          // that GPUs of one node send through
+    double bandwidth = 0;  // bytes/s one way through one of them
+    int64_t hop_ns = 0;    // from one node's GPU to another's, in a collective's low-latency protocol
+};
+
 struct SessionSpec {
-    int gpus = 0;
+    int gpus = 0;  // of one node
+    int nodes = 1;
     GpuSpec gpu;
+    NetworkSpec network;
 };
 
 // Parses a device.conf. Returns false and sets *error (one sentence that names the key or the line) if it is

@@ -65,6 +65,9 @@ cost::Ceilings ceilings_of(const std::string& device_conf) {
     c.l2_bytes = gpu.l2_bytes;
     c.sm_count = gpu.sm_count;
     c.copy_latency_ns = gpu.copy_latency_ns;
+    c.network_nics = spec.network.nics;
+    c.network_bandwidth = spec.network.bandwidth;
+    c.network_hop_ns = spec.network.hop_ns;
     return c;
 }
 
@@ -120,10 +123,11 @@ py::tuple estimate_copy(cost::Estimator& self, const std::string& kind, uint64_t
 }
 
 py::tuple estimate_collective(cost::Estimator& self, const std::string& kind, int ranks, uint64_t bytes,
-                              bool custom) {
+                              bool custom, int nodes) {
     check_positive(ranks, "ranks");
+    check_positive(nodes, "nodes");
     return answer(self.collective(
-        {kind_of<cost::CollectiveKind>(kind, collective_kinds, "collective"), ranks, bytes, custom}));
+        {kind_of<cost::CollectiveKind>(kind, collective_kinds, "collective"), ranks, bytes, custom, nodes}));
 }
 
 py::tuple estimate_bytes(cost::Estimator& self, const std::string& family, uint64_t bytes) {
@@ -234,7 +238,7 @@ void bind_cost(py::module_& module) {
             "fill", [](cost::Estimator& self, uint64_t bytes) { return answer(self.fill(bytes)); },
             py::arg("bytes"))
         .def("collective", &estimate_collective, py::arg("kind"), py::arg("ranks"), py::arg("bytes"),
-             py::arg("custom") = false)
+             py::arg("custom") = false, py::arg("nodes") = 1)
         .def("by_bytes", &estimate_bytes, py::arg("family"), py::arg("bytes"))
         .def("kernel", &estimate_kernel, py::arg("name"), py::arg("grid"), py::arg("block"),
              py::arg("args") = std::vector<py::bytes>{})

@@ -44,6 +44,23 @@ def list_gpus(as_json: bool) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
+@command.command("networks")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def list_networks(as_json: bool) -> None:
+    """List what can join several nodes (--nodes), with the source of every figure."""
+    networks = catalogue.networks()
+    if as_json:
+        click.echo(json.dumps({name: dict(network.values) for name, network in networks.items()}, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("network", "field", "value", "source"):
+        table.add_column(heading, justify="right" if heading == "value" else "left", overflow="fold")
+    for name, network in networks.items():
+        for index, (key, value) in enumerate(network.values.items()):
+            table.add_row("" if index else name, key, _readable(value), network.sources[key])
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
 @command.command("show")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")

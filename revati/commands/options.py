@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from revati.catalogue import DEFAULT_NETWORK
 from revati.emulation import DEFAULT_GPU
 from revati.launcher.clock import SCHEDULERS
 
@@ -17,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def gpu_options(function: F) -> F:
     """`--gpu NAME --gpus N`."""
     function = click.option(
-        "--gpus", type=int, default=1, show_default=True, metavar="N", help="How many GPUs the machine has."
+        "--gpus", type=int, default=1, show_default=True, metavar="N", help="How many GPUs a machine has."
     )(function)
     return click.option(
         "--gpu",
@@ -25,6 +26,25 @@ def gpu_options(function: F) -> F:
         show_default=True,
         metavar="NAME",
         help="GPU model; see `revati gpus list`.",
+    )(function)
+
+
+def node_options(function: F) -> F:
+    """`--nodes N --network NAME`."""
+    function = click.option(
+        "--network",
+        default=DEFAULT_NETWORK,
+        show_default=True,
+        metavar="NAME",
+        help="What joins the nodes; `revati gpus networks` lists them.",
+    )(function)
+    return click.option(
+        "--nodes",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="How many machines with --gpus GPUs each there are (docs/ranks.md).",
     )(function)
 
 

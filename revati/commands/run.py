@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from revati import catalogue
-from revati.commands.options import gpu_options, out_option, scheduler_option, trace_option
+from revati.commands.options import gpu_options, node_options, out_option, scheduler_option, trace_option
 from revati.emulation import Emulation
 from revati.errors import UsageError
 from revati.launcher import names, process
@@ -21,7 +21,7 @@ from revati.launcher.summary import Summary
 from revati.tracing import chrome, records
 
 # Options that only the command that starts a session may give.
-_FOUNDING = ("gpu", "gpus", "clock", "scheduler", "clients", "ready", "trace")
+_FOUNDING = ("gpu", "gpus", "nodes", "network", "clock", "scheduler", "clients", "ready", "trace")
 # Of these, the ones for which others must be able to come.
 _NAMED = ("clients", "ready")
 # Options that only a command that joins one may give.
@@ -35,6 +35,10 @@ _CLOCK_SPEAKS_S = 2.0
     epilog="Example: revati run --gpu h100-sxm --gpus 8 -- vllm serve MODEL -tp 8",
 )
 @gpu_options
+@node_options
+@click.option(
+    "--node", type=int, default=0, show_default=True, metavar="K", help="On which node the command runs."
+)
 @click.option(
     "--clock",
     type=click.Choice(list(MODES)),
@@ -71,6 +75,9 @@ def command(
     context: click.Context,
     gpu: str,
     gpus: int,
+    nodes: int,
+    network: str,
+    node: int,
     clock: str | None,
     scheduler: str,
     session: str | None,
@@ -94,8 +101,8 @@ def command(
     """
     given = [name for name in (*_FOUNDING, *_JOINING) if _is_given(context, name)]
     if session is not None and not _is_free(session):
-        _check_joins(names.find(session), given, gpu, gpus, clock)
-        sys.exit(_join(session, command_line, client is not False, wait is not False, out))
+        _check_joins(names.find(session), given, gpu, gpus, nodes, clock)
+        sys.exit(_join(session, command_line, client is not False, wait is not False, out, node))
     _refuse(
         [name for name in given if name in _JOINING],
         "a command that does not join a running session",
@@ -117,6 +124,9 @@ def command(
         clients=clients or 1,
         scheduler=scheduler,
         trace=trace is not None,
+        nodes=nodes,
+        network=network,
+        node=node,
     )
     sys.exit(_found(emulation, command_line, named=session is not None, out=out, trace=trace))
 
@@ -164,6 +174,7 @@ def _found(
                 command=list(command_line),
                 gpu=emulation.gpu.name,
                 gpus=emulation.gpus,
+                nodes=emulation.nodes,
                 clock=emulation.clock_mode,
                 exit_code=code,
             )
@@ -174,7 +185,9 @@ def _found(
     return code
 
 
-def _join(name: str, command_line: tuple[str, ...], client: bool, wait: bool, out: Path | None) -> int:
+def _join(
+    name: str, command_line: tuple[str, ...], client: bool, wait: bool, out: Path | None, node: int
+) -> int:
     """Runs one more command in a session; returns the exit code."""
     if out is not None:
         raise UsageError(
@@ -199,7 +212,7 @@ def _join(name: str, command_line: tuple[str, ...], client: bool, wait: bool, ou
             return bool(why)
 
         try:
-            started = member.launch(command_line, client=client, own_group=not interactive)
+            started = member.launch(command_line, client=client, own_group=not interactive, node=node)
             code = process.wait_forwarding(started, own_group=not interactive, is_over=is_over)
         finally:
             process.end_orphans()
@@ -231,7 +244,9 @@ def _refuse(wrong: list[str], whom: str, advice: str) -> None:
         raise UsageError(f"{whom} has no use for {options}; {advice}.")
 
 
-def _check_joins(record: Record, given: list[str], gpu: str, gpus: int, clock: str | None) -> None:
+def _check_joins(
+    record: Record, given: list[str], gpu: str, gpus: int, nodes: int, clock: str | None
+) -> None:
     """Refuses options that contradict what the session has.
 
     Raises:
@@ -240,6 +255,7 @@ def _check_joins(record: Record, given: list[str], gpu: str, gpus: int, clock: s
     differs = {
         "gpu": catalogue.get(gpu).name != record.gpu,
         "gpus": gpus != record.gpus,
+        "nodes": nodes != record.nodes,
         "clock": clock != record.clock,
     }
     wrong = [name for name in given if name in _FOUNDING and differs.get(name, True)]

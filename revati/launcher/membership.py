@@ -15,7 +15,7 @@ from revati.launcher.clock import CLIENT_VARIABLE, GUEST_VARIABLE, ClockControl
 from revati.launcher.group import CommandGroup
 from revati.launcher.process import SupervisedProcess
 from revati.launcher.readiness import Readiness
-from revati.launcher.session import Session
+from revati.launcher.session import NODE_VARIABLE, Session
 
 _POLL_S = 0.3
 
@@ -75,7 +75,7 @@ class Membership:
             time.sleep(_POLL_S)
 
     def launch(
-        self, argv: Sequence[str], *, client: bool = True, own_group: bool = True
+        self, argv: Sequence[str], *, client: bool = True, own_group: bool = True, node: int = 0
     ) -> SupervisedProcess:
         """Starts a command.
 
@@ -83,12 +83,18 @@ class Membership:
             argv: The command.
             client: Time becomes virtual now, and stands still when the last client is gone.
             own_group: False for a command that shall own the terminal.
+            node: On which of the session's nodes it runs.
 
         Raises:
+            UsageError: There is no such node.
             RevatiError: It cannot run here.
             ClockError: The clock does not answer.
         """
-        variables: dict[str, str] = {}
+        if not 0 <= node < self.record.nodes:
+            raise UsageError(
+                f"session '{self.record.name}' has no node {node}; it has {self.record.nodes}, from 0."
+            )
+        variables: dict[str, str] = {NODE_VARIABLE: str(node)} if self.record.nodes > 1 else {}
         if self.clock:
             variables[GUEST_VARIABLE] = "1"
             if client:

@@ -38,11 +38,13 @@ class Record:
     command: tuple[str, ...]
     started: float  # seconds since 1970
     ready: str | None = None  # how to find out that its server answers (`revati.launcher.readiness`)
+    nodes: int = 1
 
     @property
     def title(self) -> str:
         """What it is, in a few words."""
-        return f"{self.gpus} x {self.gpu}, clock {self.clock}"
+        nodes = f"{self.nodes} nodes of " if self.nodes > 1 else ""
+        return f"{nodes}{self.gpus} x {self.gpu}, clock {self.clock}"
 
 
 class Claim:

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 VARIABLE = "REVATI_SESSION"
+# On which node of the session a program runs; the launcher sets it, and programs may for their children.
+NODE_VARIABLE = "REVATI_NODE"
 FAIL_CLOSED_EXIT_CODE = 86
 
 # `cost::Family` and `cost::Source` of native/cost/features.h, in order.

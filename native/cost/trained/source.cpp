@@ -128,6 +128,7 @@ bool TrainedSource::moe(const MoeFeatures& f, Duration* out) const {
 }
 
 bool TrainedSource::collective(const CollectiveFeatures& f, Duration* out) const {
+    if (f.nodes > 1) return false;  // nothing was measured across a network
     const double inputs[] = {static_cast<double>(f.kind), static_cast<double>(f.ranks),
                              static_cast<double>(f.bytes), f.custom ? 1.0 : 0.0};
     return answer(Kind::collective, inputs, Family::collective, out);

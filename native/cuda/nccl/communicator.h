@@ -20,6 +20,7 @@ struct Communicator {
 
     uint32_t magic = live_magic;
     int ranks = 1, rank = 0;
+    int nodes = 1;   // that the ranks are on
     int device = 0;  // as this process counts
     std::string name;
     std::shared_ptr<device::JointGroup> meeting;  // null for one rank

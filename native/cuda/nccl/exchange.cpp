@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device/device.h"
 #include "device/recording.h"
 #include "device/time.h"
 
@@ -139,6 +140,7 @@ device::JointWork joint_work_of(const Collective& work) {
     features.kind = shape_of(work.kind).kind;
     features.ranks = work.communicator->ranks;
     features.bytes = input_bytes(work);
+    features.nodes = work.communicator->nodes;
     device::JointWork joint;
     joint.group = work.communicator->meeting;
     joint.signature = {static_cast<int32_t>(work.kind), work.type, reduces(work.kind) ? work.op : 0,
@@ -199,6 +201,9 @@ device::JointWork joint_work_of(const PointToPoint& message) {
     features.kind = cost::CollectiveKind::send;
     features.ranks = 2;
     features.bytes = bytes;
+    const device::JointGroup& meeting = *communicator->meeting;
+    if (device::node_of(meeting.device_of(from)) != device::node_of(meeting.device_of(to)))
+        features.nodes = 2;
     joint.signature.kind = message_kind;
     joint.signature.count = bytes;
     joint.duration = device::estimator().collective(features);

@@ -1,5 +1,8 @@
 // Groups: calls between ncclGroupStart and ncclGroupEnd run together at its end.
+#include <set>
+
 #include "cuda/nccl/exchange.h"
+#include "device/device.h"
 #include "device/export.h"
 
 namespace revati::nccl {
@@ -34,6 +37,9 @@ Result check_devices(Communicator* communicator) {
                             std::to_string(rank) + " both use GPU " + std::to_string(device));
         }
     }
+    std::set<int> nodes;
+    for (const auto& [device, rank] : owners) nodes.insert(device::node_of(device));
+    communicator->nodes = static_cast<int>(nodes.size());
     return success;
 }
 
@@ -122,6 +128,7 @@ REVATI_NCCL ncclGroupSimulateEnd(SimInfo* info) {
         cost::CollectiveFeatures features;
         features.ranks = work.communicator->ranks;
         features.bytes = work.count * bytes_of(work.type);
+        features.nodes = work.communicator->nodes;
         total_ns += device::estimator().collective(features).ns;
     }
     info->estimated_time = static_cast<float>(total_ns) / 1000.0F;  // microseconds

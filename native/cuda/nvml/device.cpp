@@ -87,13 +87,17 @@ nvmlReturn_t answer(nvmlDevice_t device, T* out, T value) {
     return NVML_SUCCESS;
 }
 
+int end_of_node() {
+    return device::first_physical() + device::session_spec().gpus;
+}
+
 }  // namespace
 
 nvmlReturn_t check_device(nvmlDevice_t device) {
     if (!initialised()) return NVML_ERROR_UNINITIALIZED;
     int physical = physical_of(device);
-    return physical >= 0 && physical < device::session_spec().gpus ? NVML_SUCCESS
-                                                                   : NVML_ERROR_INVALID_ARGUMENT;
+    return physical >= device::first_physical() && physical < end_of_node() ? NVML_SUCCESS
+                                                                            : NVML_ERROR_INVALID_ARGUMENT;
 }
 
 REVATI_NVML nvmlDeviceGetCount_v2(unsigned int* count) {
@@ -111,7 +115,7 @@ REVATI_NVML nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t* devi
     if (!initialised()) return NVML_ERROR_UNINITIALIZED;
     bool valid = device != nullptr && index < static_cast<unsigned>(device::session_spec().gpus);
     if (!valid) return NVML_ERROR_INVALID_ARGUMENT;
-    *device = handle_of(static_cast<int>(index));
+    *device = handle_of(device::first_physical() + static_cast<int>(index));
     return NVML_SUCCESS;
 }
 
@@ -122,7 +126,7 @@ REVATI_NVML nvmlDeviceGetHandleByIndex(unsigned int index, nvmlDevice_t* device)
 REVATI_NVML nvmlDeviceGetHandleByUUID(const char* uuid, nvmlDevice_t* device) {
     if (!initialised()) return NVML_ERROR_UNINITIALIZED;
     if (uuid == nullptr || device == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-    for (int physical = 0; physical < device::session_spec().gpus; ++physical) {
+    for (int physical = device::first_physical(); physical < end_of_node(); ++physical) {
         if (uuid_of(physical) != uuid) continue;
         *device = handle_of(physical);
         return NVML_SUCCESS;
@@ -138,7 +142,7 @@ REVATI_NVML nvmlDeviceGetHandleByPciBusId_v2(const char* text, nvmlDevice_t* dev
         domain = 0;
         if (std::sscanf(text, "%x:%x", &bus, &slot) != 2) return NVML_ERROR_INVALID_ARGUMENT;
     }
-    for (int physical = 0; physical < device::session_spec().gpus; ++physical) {
+    for (int physical = device::first_physical(); physical < end_of_node(); ++physical) {
         PciPlace place = place_of(physical);
         if (place.domain != domain || place.bus != bus || place.slot != slot) continue;
         *device = handle_of(physical);
@@ -152,11 +156,11 @@ REVATI_NVML nvmlDeviceGetHandleByPciBusId(const char* text, nvmlDevice_t* device
 }
 
 REVATI_NVML nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int* index) {
-    return answer(device, index, static_cast<unsigned>(physical_of(device)));
+    return answer(device, index, static_cast<unsigned>(physical_of(device) - device::first_physical()));
 }
 
 REVATI_NVML nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int* minor) {
-    return answer(device, minor, static_cast<unsigned>(physical_of(device)));
+    return answer(device, minor, static_cast<unsigned>(physical_of(device) - device::first_physical()));
 }
 
 REVATI_NVML nvmlDeviceGetName(nvmlDevice_t device, char* name, unsigned int bytes) {

@@ -148,3 +148,13 @@ def test_a_fail_closed_stop_is_shown(revati: Revati) -> None:
     done = revati("run", "--", "sh", "-c", 'echo "kernel k: id 7" > "$REVATI_SESSION/fatal.1"; exit 86')
     assert done.returncode == 86
     assert done.stderr == "revati: stopped: kernel k: id 7\n"
+
+
+def test_nodes_see_their_own_gpus(revati: Revati) -> None:
+    done = revati(
+        "run", "--gpus", "2", "--nodes", "2", "--node", "1", "--", "sh", "-c", "echo node $REVATI_NODE"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "node 1" in done.stdout
+    for wrong in (["--nodes", "2", "--node", "2"], ["--nodes", "9"], ["--nodes", "2", "--network", "string"]):
+        assert revati("run", *wrong, "--", "true").returncode == 2
