@@ -101,7 +101,7 @@ void begin_device_call(HostEvent event) {
         self.uses_device = true;
         self.process->device.store(1, std::memory_order_relaxed);
     }
-    if (page->mode == Mode::wall || !armed()) return;
+    if (page->mode == Mode::wall || !priced()) return;
     const int64_t driver_ns = page->costs.driver_ns[static_cast<size_t>(event)];
     std::atomic<int64_t>& local_ns = self.slot->local_ns;
     local_ns.store(std::max(page->v_ns.load(), local_ns.load(std::memory_order_relaxed)) + driver_ns,

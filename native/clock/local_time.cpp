@@ -63,7 +63,7 @@ int64_t deadline_after_ns(int64_t timeout_ns) {
 }
 
 void charge_ns(int64_t cost_ns) {
-    if (page->mode != Mode::modelled || cost_ns <= 0) return;
+    if (page->mode != Mode::modelled || cost_ns <= 0 || !priced()) return;
     self.slot->local_ns.store(now_ns() + cost_ns, std::memory_order_relaxed);
 }
 

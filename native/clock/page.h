@@ -175,6 +175,8 @@ struct Page {
     std::atomic<int64_t> shift_ns;            // virtual = real + shift, while time is real and in wall mode
     std::atomic<int64_t> realtime_offset_ns;  // CLOCK_REALTIME minus virtual monotonic; meaningful once armed
     std::atomic<uint32_t> armed;
+    std::atomic<uint32_t>
+        priced;  // what was under way at arming is over: from now on work costs virtual time
     std::atomic<uint32_t> failed;      // the group is being ended
     std::atomic<uint32_t> cpu_plus_1;  // all threads run on this CPU; 0: wherever they like
     std::atomic<uint32_t> fifo;        // and in a real-time class, above the coordinator

@@ -34,6 +34,12 @@ extern thread_local ThreadState self __attribute__((tls_model("initial-exec")));
 inline bool armed() {
     return page->armed.load(std::memory_order_acquire) != 0;
 }
+
+// False from arming until the group has come to rest at the first moment: see docs/clock.md.
+inline bool priced() {
+    return page->priced.load(std::memory_order_relaxed) != 0;
+}
+
 inline bool serial() {
     return page->serial != 0 && armed();
 }

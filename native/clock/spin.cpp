@@ -74,6 +74,11 @@ void spin_look(Look look) {
     const int64_t longest_ns = watches_clock ? longest_clock_backoff_ns : longest_backoff_ns;
     self.backoff_ns = std::min(longest_ns, self.backoff_ns == 0 ? first_backoff_ns : self.backoff_ns * 2);
     if (watches_clock) self.streak -= 100;  // a block for every hundred reads, not for each
+    if (!priced()) {
+        // How often it looked so far is an accident of arming.
+        self.backoff_ns = first_backoff_ns;
+        self.streak = patience(look);
+    }
     const int64_t deadline_ns = now_ns() + self.backoff_ns;
     page->counters.spin.fetch_add(1, std::memory_order_relaxed);
     if (self.watched_count == 0) {

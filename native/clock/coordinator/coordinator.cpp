@@ -46,6 +46,12 @@ constexpr int64_t arming_grid_ns = 3600 * ns_per_s;
 constexpr int64_t arming_gap_ns = 60 * ns_per_s;
 // A wait of at most this length is over when the group is armed; a longer one begins anew.
 constexpr int64_t short_wait_ns = 2 * ns_per_s;
+// A group that does not come to rest at the first moment does something there without end: then time moves.
+constexpr uint64_t free_decisions = 20'000;
+
+bool is_client(const Process& process) {
+    return process.client.load() != 0 || process.guest.load() != 0;
+}
 
 }  // namespace
 
@@ -90,6 +96,8 @@ void Coordinator::arm() {
     page_.realtime_offset_ns.store(realtime_ns - virtual_ns);
     if (page_.mode == Mode::wall) page_.shift_ns.store(virtual_ns - real_ns());
     acts_changed_v_ns_ = virtual_ns;
+    free_until_epoch_ = page_.epoch.load() + free_decisions;
+    page_.priced.store(has_members() && page_.mode != Mode::wall ? 0 : 1);
     page_.armed.store(1);
     // Whoever waits for a moment in real time must wait for us instead.
     for (uint32_t i = 0; i < page_.slot_count.load(); ++i) {
@@ -103,6 +111,21 @@ void Coordinator::arm() {
         if (slot.wait.load() == Wait::files)
             raw_syscall(SYS_tgkill, slot.pid.load(), slot.tid.load(), private_signal());
     }
+}
+
+bool Coordinator::has_members() const {
+    const uint32_t count = page_.slot_count.load();
+    return std::any_of(page_.slots, page_.slots + count,
+                       [](const Slot& slot) { return slot.state.load() != State::free; });
+}
+
+// What members do when they are armed hangs on where each was in real time: one more turn of a loop, or one
+// less. It costs nothing, so that all start from the same moment; and clients come when it is over.
+bool Coordinator::start_prices(bool at_rest) {
+    if (page_.priced.load() != 0) return false;
+    if (!at_rest && page_.epoch.load() < free_until_epoch_) return false;
+    page_.priced.store(1);
+    return true;
 }
 
 void Coordinator::step() {
@@ -122,6 +145,7 @@ void Coordinator::step() {
     const Candidate next = next_event();
     if (next.is_ready) {
         page_.counters.ready.fetch_add(1, std::memory_order_relaxed);
+        start_prices(false);
         release(*next.slot, State::ready);
         return;
     }
@@ -136,6 +160,7 @@ void Coordinator::step() {
             return;
         }
     }
+    if (start_prices(next.slot == nullptr || moves_time)) return;
     if (next.slot == nullptr || (moves_time && held())) {
         idle();
         return;
@@ -170,10 +195,12 @@ Coordinator::Candidate Coordinator::next_event() {
         return std::tuple(s.deadline_ns.load(std::memory_order_relaxed),
                           s.rank.load(std::memory_order_relaxed), s.key.load(std::memory_order_relaxed));
     };
+    const bool all_count = page_.priced.load() != 0;
     const uint32_t count = page_.slot_count.load();
     for (uint32_t i = 0; i < count; ++i) {
         Slot& slot = page_.slots[i];
         const State state = slot.state.load();
+        if (!all_count && is_client(page_.processes[slot.process.load()])) continue;
         if (state == State::ready) {
             if (!best.is_ready || order(slot) < order(*best.slot)) best = {&slot, true};
         } else if (state == State::block && !best.is_ready && slot.deadline_ns.load() != no_deadline) {

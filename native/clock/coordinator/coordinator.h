@@ -31,6 +31,8 @@ class Coordinator {
     };
 
     void arm();
+    bool has_members() const;
+    bool start_prices(bool at_rest);
     void step();
     void wait_for_runners();
     void mark_unknown_calls();
@@ -63,6 +65,7 @@ class Coordinator {
     FILE* trace_ = nullptr;
     int exit_code_ = 0;
     bool done_ = false;
+    uint64_t free_until_epoch_ = 0;
     uint64_t productive_epoch_ = 0;
     Slot* rechecked_ = nullptr;
     uint64_t acts_at_recheck_ = 0;

@@ -110,3 +110,29 @@ time.sleep(100)
         assert status["virtual_s"] == int(status["virtual_s"])
         os.kill(process.pid, 9)
         process.communicate()
+
+
+def test_what_is_under_way_at_arming_costs_nothing() -> None:
+    """How many turns of its loop a thread still takes then hangs on real time, so later moments must not hang on it."""
+    script = """
+import os, sys, time
+_, end = os.pipe()
+print("starting", flush=True)
+start = time.monotonic()
+while time.monotonic() < start + 30: pass  # the clock leaps when the group is armed
+for _ in range(int(sys.argv[1])): os.write(end, b"x")
+time.sleep(0.001)
+print(time.monotonic_ns())
+os.write(end, b"x")
+print(time.monotonic_ns())
+"""
+    printed = []
+    for turns in (0, 7, 100):
+        with Session(["--cost", "send_ns=10000", "--cost", "quantum_ns=0"]) as session:
+            process = session.start([sys.executable, "-c", script, str(turns)])
+            assert process.stdout is not None
+            assert process.stdout.readline() == "starting\n"
+            session.control("arm")
+            printed.append([int(line) for line in process.communicate(timeout=60)[0].split()])
+    assert printed[0] == printed[1] == printed[2]
+    assert printed[0][1] - printed[0][0] >= 10_000
