@@ -8,10 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 from revati.emulation import Emulation
 from revati.errors import RevatiError
+from revati.launcher.function import arm_clock, real_time_start
 
 try:
     __version__ = version("revati")
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0.0.0"
 
-__all__ = ["Emulation", "RevatiError", "__version__"]
+__all__ = ["Emulation", "RevatiError", "__version__", "arm_clock", "real_time_start"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from revati import catalogue
 from revati.calibration.costs import HostCosts
 from revati.errors import UsageError
-from revati.launcher import names
+from revati.launcher import function, names
 from revati.launcher.clock import CLIENT_VARIABLE, MODES, SCHEDULERS, Clock
 from revati.launcher.group import CommandGroup
 from revati.launcher.names import Claim, Record
@@ -20,7 +23,17 @@ from revati.launcher.process import SupervisedProcess
 from revati.launcher.readiness import Readiness
 from revati.launcher.session import NODE_VARIABLE, Session
 
+if TYPE_CHECKING:
+    from revati.bench.answer import BenchResult
+    from revati.bench.engine import Engine, Load
+    from revati.bench.progress import Progress
+    from revati.bench.serving import Serving
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 DEFAULT_GPU = "h200-sxm"
+DEFAULT_CLOCK = "modelled"
 MAX_GPUS = 16  # of one node
 MAX_NODES = 8
 MAX_TOTAL_GPUS = 64
@@ -29,21 +42,25 @@ _MEMBERS_LEAVE_S = 5.0
 
 
 class Emulation:
-    """A group of commands that share the same virtual GPUs.
+    """A group of commands that share the same virtual GPUs and one virtual time.
 
     Example:
         with revati.Emulation(gpu="h200-sxm", gpus=2) as emulation:
-            code = emulation.run(["python", "train.py"])
+            serving = emulation.serve("vllm", "llama-3.1-8b", tp=2)
+            result = serving.bench(Load(num_prompts=100, request_rate=4))
+            print(result.ttft.p99_ms)
 
-    Leaving the block ends every command and all that they started, and removes what the session kept in memory.
+    Leaving the block ends every command and all that they started, and removes what the session kept in memory. Every
+    method that waits has an async variant (`aserve`, `abench`, `arun`, `acall`), and the object is an async context manager.
     """
 
     def __init__(
         self,
         gpu: str = DEFAULT_GPU,
         gpus: int = 1,
-        clock: str = "off",
+        clock: str = DEFAULT_CLOCK,
         *,
+        profile: str | Path | None = None,
         name: str | None = None,
         command: Sequence[str] = (),
         ready: Readiness | None = None,
@@ -61,8 +78,10 @@ class Emulation:
         Args:
             gpu: A name from `revati gpus list`.
             gpus: How many of them a node has, all alike.
-            clock: What time is, once `arm_clock` was called: `modelled`, `cpu` or `wall` virtual time; with `off`
-                durations are waited for in real time. See docs/clock.md.
+            clock: What time is, once a client has come (`bench`, `run`, `call`) or `arm_clock` was called: `modelled`,
+                `cpu` or `wall` virtual time; with `off` durations are waited for in real time. See docs/clock.md.
+            profile: File of trained models and measured points (`.rvm`, what `revati profile import --out` writes) in
+                place of the GPU's own; `none`: the roofline alone.
             name: By which `revati run --session NAME` and `revati top` find it; made up if left out.
             command: What other terminals are told that runs here.
             ready: How they find out that it can be used.
@@ -77,7 +96,8 @@ class Emulation:
             node: On which of them commands run that are launched without saying so.
 
         Raises:
-            UsageError: An unknown GPU, network, node or clock, an impossible number of GPUs, no name, or unusable host costs.
+            UsageError: An unknown GPU, network, node or clock, an impossible number of GPUs, no name, no such profile, or
+                unusable host costs.
         """
         if not 1 <= gpus <= MAX_GPUS:
             raise UsageError(f"{gpus} GPUs asked for; choose from 1 to {MAX_GPUS}.")
@@ -101,6 +121,7 @@ class Emulation:
         self.network = catalogue.get_network(network)
         self.node = node
         self.clock_mode = clock
+        self._durations = self._find_profile(profile)
         self._scheduler = scheduler
         self._name = name
         self._command = tuple(command)
@@ -113,13 +134,27 @@ class Emulation:
         self._clock: Clock | None = None
         self._session: Session | None = None
         self._group: CommandGroup | None = None
+        self._serving: Serving | None = None
+        self._temporary: list[Path] = []
+
+    def _find_profile(self, profile: str | Path | None) -> Path | None:
+        if profile is None:
+            return catalogue.durations_of(self.gpu)
+        if str(profile) == "none":
+            return None
+        path = Path(profile).expanduser()
+        if not path.is_file():
+            raise UsageError(
+                f"there is no profile {path}; give a file that `revati profile import --out FILE` wrote, or none."
+            )
+        return path
 
     def __enter__(self) -> Self:
         self._claim = names.claim_free(str(os.getpid())) if self._name is None else names.claim(self._name)
         if self._claim is None:
             raise UsageError(f"session '{self._name}' runs already; take another name, or join it.")
         try:
-            self._session = Session.create(self._device_conf(), catalogue.durations_of(self.gpu))
+            self._session = Session.create(self._device_conf(), self._durations)
             if self._trace:
                 self._session.trace()
             if self.clock_mode != "off":
@@ -231,10 +266,143 @@ class Emulation:
             self._group.path_first(folder)
 
     def run(
-        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        client: bool = True,
     ) -> int:
-        """Starts a command, waits for it and returns its exit code (128 + signal if one ended it)."""
-        return self.launch(argv, env=env, cwd=cwd).wait()
+        """Starts a command, waits for it and returns its exit code (128 + signal if one ended it).
+
+        Args:
+            argv: The command.
+            env: The environment to start from; this process's by default.
+            cwd: Its working directory.
+            client: Time becomes virtual now, if there is a clock, and moves as long as the command runs.
+        """
+        if client:
+            self.arm_clock()
+        return self.launch(argv, env=env, cwd=cwd, client=client).wait()
+
+    def call(self, target: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a function in a child process that sees the virtual GPUs, and returns what it returns.
+
+        For `vllm.LLM(...)` and everything else that wants a GPU in the process itself: this process has none, and
+        libraries cannot be preloaded into it any more. Time is virtual from the start, if there is a clock; a function
+        decorated with `revati.real_time_start` decides itself when (`revati.arm_clock()`).
+
+        Args:
+            target: The function. Functions of notebooks and scripts, lambdas and closures will do.
+            args: Its arguments; they and the result travel pickled.
+            kwargs: See `args`.
+
+        Raises:
+            ChildError: The process ended without an answer; or the function's own exception.
+        """
+        if not function.starts_in_real_time(target):
+            self.arm_clock()
+        return function.call(self.launch, self.session, target, args, kwargs)
+
+    def serve(
+        self,
+        engine: str | Engine,
+        model: str,
+        *,
+        tp: int | None = None,
+        pp: int = 1,
+        dp: int = 1,
+        server_args: Sequence[str] = (),
+        port: int | None = None,
+        program: Path | None = None,
+        ready_timeout_s: float = 1800.0,
+        out: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Serving:
+        """Starts a server and waits until it answers; that is in real time.
+
+        Args:
+            engine: `vllm`.
+            model: A name from `revati models list`, or a model folder.
+            tp: Tensor parallelism; by default all GPUs that `pp` and `dp` leave.
+            pp: Pipeline parallelism.
+            dp: Data parallelism.
+            server_args: More arguments of the server; they win over Revati's own.
+            port: Where it listens; any free one if left out.
+            program: Of the framework; by default the one next to Revati or on PATH.
+            ready_timeout_s: How long that may take.
+            out: Folder for its log; a temporary one, removed at the end of the block, if left out.
+            progress: Told of the phases; by default nobody is.
+
+        Raises:
+            RevatiError: A wrong argument; the server ended, or was not ready in time.
+        """
+        from revati.bench import ENGINES  # noqa: PLC0415 (it needs this module)
+        from revati.bench.progress import Silent  # noqa: PLC0415
+        from revati.bench.serving import Deployment, Serving  # noqa: PLC0415
+
+        if isinstance(engine, str):
+            if engine not in ENGINES:
+                raise UsageError(f"there is no engine '{engine}'; choose from {', '.join(ENGINES)}.")
+            engine = ENGINES[engine]()
+        deployment = Deployment(
+            engine=engine,
+            model=model,
+            tp=max(1, self.gpus // (pp * dp)) if tp is None else tp,
+            pp=pp,
+            dp=dp,
+            server_args=server_args,
+            port=port,
+            program=program,
+            ready_timeout_s=ready_timeout_s,
+        )
+        self._serving = Serving(self, deployment, out or self._temporary_folder(), progress or Silent())
+        return self._serving
+
+    def bench(self, load: Load | None = None, **more: Any) -> BenchResult:
+        """Loads the server that `serve` started last (`Serving.bench`).
+
+        Args:
+            load: What is sent; 100 prompts of 512 tokens at once if left out.
+            more: As for `Serving.bench`.
+
+        Raises:
+            RevatiError: There is no server; it, the client or a request failed.
+        """
+        from revati.bench.engine import Load  # noqa: PLC0415
+
+        if self._serving is None:
+            raise UsageError("there is no server to load; start one with serve(ENGINE, MODEL).")
+        return self._serving.bench(load or Load(), **more)
+
+    async def arun(self, argv: Sequence[str], **more: Any) -> int:
+        """`run` without blocking the event loop; so are the next three. Leaving the block ends what is cancelled."""
+        return await asyncio.to_thread(self.run, argv, **more)
+
+    async def acall(self, target: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `call`."""
+        return await asyncio.to_thread(self.call, target, *args, **kwargs)
+
+    async def aserve(self, engine: str | Engine, model: str, **more: Any) -> Serving:
+        """See `serve`."""
+        return await asyncio.to_thread(self.serve, engine, model, **more)
+
+    async def abench(self, load: Load | None = None, **more: Any) -> BenchResult:
+        """See `bench`."""
+        return await asyncio.to_thread(self.bench, load, **more)
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def _temporary_folder(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="revati-serving-"))
+        self._temporary.append(folder)
+        return folder
 
     def _publish(self, claim: Claim) -> None:
         claim.publish(
@@ -281,3 +449,6 @@ class Emulation:
             if self._claim is not None:
                 self._claim.release()
                 self._claim = None
+            self._serving = None
+            while self._temporary:
+                shutil.rmtree(self._temporary.pop(), ignore_errors=True)

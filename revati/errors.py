@@ -33,6 +33,12 @@ class ClientError(RevatiError):
     exit_code = 5
 
 
+class ChildError(RevatiError):
+    """The process of a function (`Emulation.call`) ended without an answer."""
+
+    exit_code = 6
+
+
 class ClockError(RevatiError):
     """The virtual clock does not answer, or has ended its group."""
 

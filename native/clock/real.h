@@ -93,6 +93,7 @@ inline RealFunction<int(pthread_t, size_t, cpu_set_t*)> pthread_getaffinity_np{"
 inline RealFunction<int(pthread_t, size_t, const cpu_set_t*)> pthread_setaffinity_np{
     "pthread_setaffinity_np"};
 inline RealFunction<int(pthread_t, int, const sched_param*)> pthread_setschedparam{"pthread_setschedparam"};
+inline RealFunction<int(const char*, int, mode_t)> shm_open{"shm_open"};
 inline RealFunction<long(int)> sysconf{"sysconf"};
 inline RealFunction<int()> get_nprocs{"get_nprocs"};
 inline RealFunction<int()> get_nprocs_conf{"get_nprocs_conf"};

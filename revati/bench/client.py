@@ -100,7 +100,8 @@ def measure(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        variables={"PYTHONUNBUFFERED": "1"},
+        # vLLM's client seeds the prompts of recorded loads with hashes of strings, which differ from process to process.
+        variables={"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"},
         client=True,
     )
     watcher = _Watcher(process.stdout, log, engine, lambda: Mark.now(emulation))

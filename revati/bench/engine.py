@@ -24,6 +24,18 @@ class Load:
     request_rate: float | None = None  # requests/s on average; None: all at once
     max_concurrency: int | None = None  # None: no limit
     seed: int = 0
+    # A recorded load (`revati.bench.arrivals`): its arrivals and lengths in place of rate and lengths above.
+    replay: Path | None = None
+    replay_speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what contradicts itself.
+
+        Raises:
+            UsageError: A recorded load and a rate.
+        """
+        if self.replay is not None and self.request_rate is not None:
+            raise UsageError("a recorded load has its own arrivals: leave the request rate out.")
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,18 @@ class Engine(ABC):
         extra: Sequence[str],
     ) -> list[str]:
         """The command of the framework's own client; it writes JSON to `result`."""
+
+    def parallelism(self, pp: int, dp: int) -> list[str]:
+        """Arguments of the server for pipeline and data parallelism.
+
+        Raises:
+            UsageError: They are not offered for this framework.
+        """
+        if pp > 1 or dp > 1:
+            raise UsageError(
+                f"pipeline and data parallelism are not offered for {self.name}; put its own flags into the server's arguments."
+            )
+        return []
 
     @abstractmethod
     def kv_cache_tokens(self, log: str) -> int | None:

@@ -48,3 +48,15 @@ class Progress:
         elif phase != self._phase:
             self.console.print(f"{elapsed:6.0f} s  {phase}", highlight=False)
         self._phase = phase
+
+
+class Silent(Progress):
+    """Tells nobody."""
+
+    @property
+    def is_live(self) -> bool:
+        """Never."""
+        return False
+
+    def show(self, phase: str, detail: str = "") -> None:
+        """Does nothing."""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from revati import models
-from revati.bench import client, result
-from revati.bench.engine import Address, Engine, Load
+from revati.bench.engine import Engine, Load
 from revati.bench.progress import Progress
-from revati.bench.server import Server, free_port
+from revati.bench.serving import Deployment, Serving
 from revati.calibration.costs import HostCosts
 from revati.emulation import Emulation
-from revati.errors import ClientError, UsageError
-from revati.launcher.summary import Summary
 from revati.tracing import chrome, records
-
-_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -31,6 +26,8 @@ class Benchmark:
     gpu: str
     gpus: int = 1
     tp: int = 1
+    pp: int = 1
+    dp: int = 1
     server_args: tuple[str, ...] = ()
     client_args: tuple[str, ...] = ()
     port: int | None = None
@@ -43,6 +40,34 @@ class Benchmark:
     program: Path | None = None  # of the engine; by default the one next to Revati or on PATH
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
+    @property
+    def deployment(self) -> Deployment:
+        """What is served."""
+        return Deployment(
+            engine=self.engine,
+            model=self.model,
+            tp=self.tp,
+            pp=self.pp,
+            dp=self.dp,
+            server_args=self.server_args,
+            port=self.port,
+            ready_timeout_s=self.ready_timeout_s,
+            program=self.program,
+            environment=self.environment,
+        )
+
+    def emulation(self) -> Emulation:
+        """The GPUs that it runs on; nothing is made before the block is entered."""
+        return Emulation(
+            self.gpu,
+            self.gpus,
+            self.clock,
+            trace=self.trace is not None,
+            costs=self.costs,
+            record=self.record,
+            scheduler=self.scheduler,
+        )
+
 
 def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
     """Serves, measures, and writes `result.json`, the logs and the client's own report to `out`.
@@ -50,69 +75,19 @@ def run(benchmark: Benchmark, out: Path, progress: Progress) -> dict[str, Any]:
     Raises:
         RevatiError: A wrong argument, a server or client that failed.
     """
-    if benchmark.tp > benchmark.gpus:
-        raise UsageError(f"--tp {benchmark.tp} needs as many GPUs; add --gpus {benchmark.tp}.")
-    engine = benchmark.engine
-    program = benchmark.program or engine.find(benchmark.environment)
-    folder = models.resolve(benchmark.model)
-    name = folder.name if Path(benchmark.model).expanduser().is_dir() else models.get(benchmark.model).name
-    with Emulation(
-        benchmark.gpu,
-        benchmark.gpus,
-        benchmark.clock,
-        trace=benchmark.trace is not None,
-        costs=benchmark.costs,
-        record=benchmark.record,
-        scheduler=benchmark.scheduler,
-    ) as emulation:
-        out = out.absolute()
+    deployment = benchmark.deployment
+    deployment.check(benchmark.gpus)
+    out = out.absolute()
+    with benchmark.emulation() as emulation:
         out.mkdir(parents=True, exist_ok=True)
         (out / "result.json").unlink(missing_ok=True)
-        address = Address(_HOST, free_port(_HOST, benchmark.port), name)
-        # As in an activated environment: engines look for ninja and the like on PATH.
-        emulation.path_first(program.parent)
         try:
-            command = engine.serve_command(program, folder, address, benchmark.tp, benchmark.server_args)
-            server = Server(engine, emulation, command, address, out / "server.log")
-            startup_wall_s = server.wait_ready(progress, benchmark.ready_timeout_s)
-            command = engine.client_command(
-                program, folder, address, benchmark.load, out / "client.json", benchmark.client_args
-            )
-            measured = client.measure(
-                engine, emulation, server, command, out / "client.json", out / "client.log", progress
-            )
+            serving = Serving(emulation, deployment, out, progress)
+            answer = serving.bench(benchmark.load, client_args=benchmark.client_args)
         finally:
-            summary = Summary.of(emulation.session)
             emulation.session.save(out)
     if benchmark.trace is not None:
         progress.show("writing the trace")
-        chrome.write(benchmark.trace, records.read(out / "session"), measured.report)
-    answer = result.merge(
-        measured.report,
-        {
-            "model": name,
-            "engine": engine.name,
-            "engine_version": engine.version(server.text()),
-            "gpu": emulation.gpu.name,
-            "gpus": benchmark.gpus,
-            "tp": benchmark.tp,
-            "clock": benchmark.clock,
-            "host_costs": emulation.costs.digest(),
-            "input_len": benchmark.load.input_len,
-            "output_len": benchmark.load.output_len,
-            "seed": benchmark.load.seed,
-            "kv_cache_tokens": engine.kv_cache_tokens(server.text()),
-            "duration_sources": measured.stats.by_source(),
-            "gpu_seconds_by_family": measured.stats.by_family(),
-            "warnings": summary.warnings,
-            "virtual_seconds": measured.report["duration"],
-            "wall_seconds": measured.wall_s,
-            "startup_wall_seconds": startup_wall_s,
-        },
-    )
-    result.write(answer, out / "result.json")
-    if answer.get("failed", 0) or not answer.get("completed"):
-        raise ClientError(
-            f"{answer.get('failed', 'all')} requests failed; see {out}/client.log and {out}/server.log."
-        )
-    return answer
+        report = json.loads((out / "client.json").read_text())
+        chrome.write(benchmark.trace, records.read(out / "session"), report)
+    return dict(answer.values)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from revati.bench import arrivals
 from revati.bench.engine import Address, Engine, Hint, Load, Phase
 
 _FIT = "use more GPUs (--gpus N --tp N), a larger GPU, or a shorter context (--server-args '--max-model-len 8192')"
@@ -70,6 +71,11 @@ class Vllm(Engine):
             command += ["--tensor-parallel-size", str(tp)]
         return [*command, *extra]
 
+    def parallelism(self, pp: int, dp: int) -> list[str]:
+        """VLLM's own flags."""
+        stages = ["--pipeline-parallel-size", str(pp)] if pp > 1 else []
+        return [*stages, *(["--data-parallel-size", str(dp)] if dp > 1 else [])]
+
     def client_command(
         self,
         program: Path,
@@ -80,6 +86,8 @@ class Vllm(Engine):
         extra: Sequence[str],
     ) -> list[str]:
         """`vllm bench serve` with random prompts of exact length, every request generating all its tokens.
+
+        A recorded load becomes a file beside `result`.
 
         Greedy sampling unless `extra` says otherwise: a model's own defaults (top-p for most) would add a sampler that
         no figure published for such loads contains.
@@ -93,15 +101,17 @@ class Vllm(Engine):
             "--tokenizer",
             str(tokenizer),
         ]
-        command += [
-            "--dataset-name",
-            "random",
-            "--num-prompts",
-            str(load.num_prompts),
-            "--seed",
-            str(load.seed),
-        ]
-        command += ["--random-input-len", str(load.input_len), "--random-output-len", str(load.output_len)]
+        command += ["--num-prompts", str(load.num_prompts), "--seed", str(load.seed)]
+        if load.replay is None:
+            command += ["--dataset-name", "random"]
+            command += ["--random-input-len", str(load.input_len)]
+            command += ["--random-output-len", str(load.output_len)]
+        else:
+            recorded = arrivals.read(load.replay, load.num_prompts, load.replay_speed)
+            path = result.with_name("replay.jsonl")
+            chunk = arrivals.write_timed_trace(recorded, path)
+            command += ["--dataset-name", "timed_trace", "--dataset-path", str(path)]
+            command += ["--timed-trace-chunk-hash-size", str(chunk)]
         command += ["--ignore-eos", "--temperature", "0"]
         if load.request_rate is not None:
             command += ["--request-rate", str(load.request_rate)]

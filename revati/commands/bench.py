@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from revati.bench import ENGINES, Benchmark, Load, run
+from revati.bench import ENGINES, Benchmark, Load, arrivals, run
 from revati.bench.progress import Progress
 from revati.bench.result import print_table
 from revati.commands.options import gpu_options, out_option, scheduler_option, trace_option
@@ -24,14 +24,31 @@ from revati.launcher.clock import MODES
     "--model", required=True, metavar="NAME|PATH", help="See `revati models list`, or a model folder."
 )
 @gpu_options
-@click.option("--tp", type=click.IntRange(1), help="Tensor parallelism; default: the number of GPUs.")
+@click.option(
+    "--tp", type=click.IntRange(1), help="Tensor parallelism; default: all GPUs that --pp and --dp leave."
+)
+@click.option("--pp", type=click.IntRange(1), default=1, show_default=True, help="Pipeline parallelism.")
+@click.option("--dp", type=click.IntRange(1), default=1, show_default=True, help="Data parallelism.")
 @click.option(
     "--request-rate", type=click.FloatRange(0, min_open=True), help="Requests/s; default: all at once."
 )
 @click.option("--max-concurrency", type=click.IntRange(1), help="Most requests at a time; default: no limit.")
-@click.option("--num-prompts", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--num-prompts", type=click.IntRange(1), help="Default: 100, or all of --replay.")
 @click.option("--input-len", type=click.IntRange(1), default=512, show_default=True, help="Tokens.")
 @click.option("--output-len", type=click.IntRange(1), default=128, show_default=True, help="Tokens.")
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.csv",
+    help="Recorded arrivals and lengths in place of --request-rate and the lengths (docs/how-to.md).",
+)
+@click.option(
+    "--replay-speed",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="2: they come twice as fast.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--server-args", default="", metavar='"..."', help="More arguments for the server.")
 @click.option("--client-args", default="", metavar='"..."', help="More arguments for the client.")
@@ -53,11 +70,15 @@ def command(
     gpu: str,
     gpus: int,
     tp: int | None,
+    pp: int,
+    dp: int,
     request_rate: float | None,
     max_concurrency: int | None,
-    num_prompts: int,
+    num_prompts: int | None,
     input_len: int,
     output_len: int,
+    replay: Path | None,
+    replay_speed: float,
     seed: int,
     server_args: str,
     client_args: str,
@@ -76,10 +97,21 @@ def command(
     benchmark = Benchmark(
         engine=ENGINES[engine](),
         model=model,
-        load=Load(num_prompts, input_len, output_len, request_rate, max_concurrency, seed),
+        load=Load(
+            num_prompts=num_prompts or (len(arrivals.read(replay)) if replay else Load.num_prompts),
+            input_len=input_len,
+            output_len=output_len,
+            request_rate=request_rate,
+            max_concurrency=max_concurrency,
+            seed=seed,
+            replay=replay,
+            replay_speed=replay_speed,
+        ),
         gpu=gpu,
         gpus=gpus,
-        tp=gpus if tp is None else tp,
+        tp=max(1, gpus // (pp * dp)) if tp is None else tp,
+        pp=pp,
+        dp=dp,
         server_args=tuple(shlex.split(server_args)),
         client_args=tuple(shlex.split(client_args)),
         port=port,

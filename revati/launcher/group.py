@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -30,6 +31,9 @@ class CommandGroup:
         self._owner = owner
         self._path_first: list[str] = []
         self._processes: list[SupervisedProcess] = []
+        # Commands may be launched by one thread while another ends the group.
+        self._lock = threading.Lock()
+        self._ended = False
 
     def launch(
         self,
@@ -47,22 +51,27 @@ class CommandGroup:
 
         Raises:
             RevatiError: It cannot run on virtual GPUs, or there is no such command.
+            RuntimeError: The group has ended meanwhile.
         """
         base = {**(os.environ if env is None else env), **(variables or {})}
         if self._path_first:
             base["PATH"] = os.pathsep.join([*self._path_first, base.get("PATH", os.defpath)])
         target = environment.inspect(argv, base)
-        process = SupervisedProcess(
-            argv,
-            environment.compose(target, self.session, self._gpu, base, self._clock_library),
-            cwd=cwd,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            own_group=own_group,
-            remove=self.session.path if self._owner else None,
-        )
-        self._processes.append(process)
+        composed = environment.compose(target, self.session, self._gpu, base, self._clock_library)
+        with self._lock:
+            if self._ended:
+                raise RuntimeError(f"{argv[0]} is not started: its session has just ended")
+            process = SupervisedProcess(
+                argv,
+                composed,
+                cwd=cwd,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                own_group=own_group,
+                remove=self.session.path if self._owner else None,
+            )
+            self._processes.append(process)
         return process
 
     def path_first(self, folder: Path) -> None:
@@ -70,10 +79,10 @@ class CommandGroup:
         self._path_first.insert(0, str(folder))
 
     def end(self) -> None:
-        """Ends every command that still runs."""
-        try:
-            for process in reversed(self._processes):
-                if process.poll() is None:
-                    process.kill()
-        finally:
-            self._processes.clear()
+        """Ends every command that still runs; none can be launched any more."""
+        with self._lock:
+            self._ended = True
+            processes, self._processes = self._processes, []
+        for process in reversed(processes):
+            if process.poll() is None:
+                process.kill()

@@ -3,6 +3,7 @@
 Files (written by): `device.conf` and `durations` (us), `ledger` (native), `stats.<pid>` counters, `log.<pid>` warnings,
 `fatal.<pid>` the text of a fail-closed stop; `clock` the page of the virtual clock, `clock.log` what its coordinator says,
 `fatal.clock` why it ended the group (all three native); `tracing` (us) asks for `trace.<pid>`, every launch;
+`shared` the names of shared memory objects (native);
 `members` a lock that commands of other terminals share, and
 `ended` why the session did (both us). The layout of the counters is `StatsPage` in native/device/stats.h.
 """
@@ -21,6 +22,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from revati.launcher import supervisor
 
 VARIABLE = "REVATI_SESSION"
 # On which node of the session a program runs; the launcher sets it, and programs may for their children.
@@ -133,6 +136,13 @@ class Stats:
             seconds[family] += duration_ns
         return {family: duration_ns / 1e9 for family, duration_ns in seconds.most_common()}
 
+    def by_family_and_source(self) -> dict[str, dict[str, float]]:
+        """Seconds of virtual GPU time by kernel family, the largest first, and within it by source."""
+        table: dict[str, dict[str, float]] = {family: {} for family in self.by_family()}
+        for (family, source), duration_ns in self.duration_ns.items():
+            table[family][source] = duration_ns / 1e9
+        return table
+
 
 def _sum(
     left: Counter[str] | Counter[tuple[str, str]], right: Counter[str] | Counter[tuple[str, str]]
@@ -180,8 +190,8 @@ class Session:
                         os.kill(int(entry.name), signal.SIGKILL)
 
     def remove(self) -> None:
-        """Removes the directory and everything in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Removes the directory and everything in it, and shared memory that ended programs have left."""
+        supervisor.remove_session(str(self.path))
 
     def stats(self) -> Stats:
         """The counters of all processes, of those that have ended too."""
@@ -281,4 +291,4 @@ def remove_abandoned(parent: Path) -> None:
         pid = path.name.removeprefix(_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
             if pid.isdigit() and path.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
-                shutil.rmtree(path, ignore_errors=True)
+                supervisor.remove_session(str(path))

@@ -96,6 +96,26 @@ def end_all(grace_s: float) -> dict[int, int]:
         time.sleep(0.02)
 
 
+def remove_session(path: str) -> None:
+    """Removes a session's directory, and the shared memory that its programs were killed too fast to remove.
+
+    Its file `shared` names what they made (native/clock/interpose_memory.cpp).
+    """
+    try:
+        with open(os.path.join(path, "shared"), errors="replace") as shared:
+            names = shared.read().splitlines()
+    except OSError:
+        names = []
+    for name in names:
+        stem = name.lstrip("/")
+        if stem and "/" not in stem:
+            try:
+                os.unlink(f"/dev/shm/{stem}")
+            except OSError:
+                pass
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def exit_code(status: int) -> int:
     """The shell's convention: 128 + signal for a process that a signal ended."""
     code = os.waitstatus_to_exitcode(status)
@@ -167,7 +187,7 @@ def main() -> None:
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     code = supervise(control, start(request), request["own_group"])
     if os.getppid() != revati and request["remove"]:  # Revati was killed: nobody else will tidy up
-        shutil.rmtree(request["remove"], ignore_errors=True)
+        remove_session(request["remove"])
     sys.exit(code)
 
 

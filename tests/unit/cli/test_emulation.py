@@ -28,18 +28,18 @@ def first_line(process: object) -> str:
 
 
 def test_run_returns_the_exit_code() -> None:
-    with revati.Emulation(gpu="h100-sxm", gpus=2) as emulation:
+    with revati.Emulation(gpu="h100-sxm", gpus=2, clock="off") as emulation:
         assert emulation.run(["sh", "-c", 'grep -q "gpus = 2" "$REVATI_SESSION/device.conf" && exit 4']) == 4
 
 
 def test_commands_share_a_session() -> None:
-    with revati.Emulation() as emulation:
+    with revati.Emulation(clock="off") as emulation:
         emulation.run(["sh", "-c", 'echo shared > "$REVATI_SESSION/note"'])
         assert emulation.run(["sh", "-c", 'grep -q shared "$REVATI_SESSION/note"']) == 0
 
 
 def test_an_exception_ends_everything() -> None:
-    with pytest.raises(ZeroDivisionError), revati.Emulation() as emulation:
+    with pytest.raises(ZeroDivisionError), revati.Emulation(clock="off") as emulation:
         path = emulation.session.path
         process = emulation.launch(["sh", "-c", "setsid sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE)
         daemon = int(first_line(process))
@@ -49,7 +49,7 @@ def test_an_exception_ends_everything() -> None:
 
 
 def test_a_killed_supervisor_leaves_nobody() -> None:
-    with revati.Emulation() as emulation:
+    with revati.Emulation(clock="off") as emulation:
         process = emulation.launch(["sh", "-c", "setsid sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE)
         daemon = int(first_line(process))
         os.kill(process.pid, signal.SIGKILL)
@@ -58,7 +58,7 @@ def test_a_killed_supervisor_leaves_nobody() -> None:
 
 
 def test_stop_asks_first() -> None:
-    with revati.Emulation() as emulation:
+    with revati.Emulation(clock="off") as emulation:
         script = "trap 'exit 7' TERM; echo ready; sleep 1000 & wait"
         process = emulation.launch(["sh", "-c", script], stdout=subprocess.PIPE)
         assert first_line(process) == "ready"
@@ -66,7 +66,7 @@ def test_stop_asks_first() -> None:
 
 
 def test_a_dropped_process_ends() -> None:
-    with revati.Emulation() as emulation:
+    with revati.Emulation(clock="off") as emulation:
         process = emulation.launch(["sh", "-c", "echo $$; exec sleep 1000"], stdout=subprocess.PIPE)
         command = psutil.Process(int(first_line(process)))
         assert command.is_running()
@@ -75,7 +75,7 @@ def test_a_dropped_process_ends() -> None:
 
 def test_only_inside_the_block() -> None:
     with pytest.raises(RuntimeError, match="context manager"):
-        revati.Emulation().launch(["true"])
+        revati.Emulation(clock="off").launch(["true"])
 
 
 def test_wrong_arguments() -> None:
