@@ -13,6 +13,8 @@ from revati.errors import RevatiError
 COMMANDS = {
     "run": "Run any command with virtual GPUs.",
     "bench": "Serve a model on virtual GPUs and load it with the framework's own benchmark client.",
+    "sweep": "Run many configurations from one file; resumable, with objectives and costs.",
+    "report": "Plots and tables of a sweep or a benchmark, as one HTML file.",
     "explain": "Where the virtual time of a run went, and how sure that is.",
     "validate": "Replay measured servings on virtual GPUs and say how far off they are.",
     "session": "Sessions that several terminals share: list, show, stop.",

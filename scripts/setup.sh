@@ -66,7 +66,8 @@ vllm_hash=$(cat pyproject.toml scripts/vllm-constraints.txt | sha256sum | cut -d
 if [ "$(cat "$stamps/vllm" 2>/dev/null)" != "$vllm_hash" ]; then
     printf 'setup: installing vLLM (about 9 GB; under a minute where the package index is near)\n'
     # Everything that Revati's extras name, without building Revati itself yet.
-    pip_install --constraint scripts/vllm-constraints.txt --requirement pyproject.toml --extra vllm --extra test --extra dev
+    pip_install --constraint scripts/vllm-constraints.txt --requirement pyproject.toml --extra vllm --extra test --extra dev \
+        --extra report --extra sweep --extra docs
     printf '%s' "$vllm_hash" >"$stamps/vllm"
 fi
 

@@ -1,0 +1,1 @@
+"""Many configurations, one after the other or side by side: `revati sweep`."""
