@@ -55,7 +55,8 @@ def fit(family: Family, gpu: Gpu, samples: Samples) -> Fitted:
     for part in samples.parts:
         registers = compiled.registers(part)
         estimates.append(registers[compiled.outputs[0]])
-        matrices.append(np.stack([registers[index] for index in compiled.outputs[1:]], axis=1))
+        features = [registers[index] for index in compiled.outputs[1:]]
+        matrices.append(np.stack(features, axis=1) if features else np.zeros((len(samples), 0)))
     ratio = np.log2(samples.seconds / np.sum(estimates, axis=0))
     # Launches that were timed together share the ratio of the whole.
     matrix = np.concatenate(matrices).astype(np.float32)

@@ -121,6 +121,7 @@ def kernel_seconds(
     calls: float = 1,
     kernels: float = 1,
     other: Column | float = 0.0,
+    least: float = 0.8e-6,
 ) -> Column:
     """Duration of the kernels in question, from a row's latency.
 
@@ -131,14 +132,15 @@ def kernel_seconds(
         calls: In the graph.
         kernels: Of one call, with those that are not in question.
         other: Seconds of the kernels of one call that are not in question.
+        least: Seconds that a kernel takes at least.
 
     Returns:
-        Seconds; at least a quarter of the latency and 0.8 us, for rows whose overheads we overestimate.
+        Seconds; at least a quarter of the latency and `least`, for rows whose overheads we overestimate.
     """
     latency = latency_ms * 1e-3
     gap = float(gpu.values["graph_kernel_gap_ns"]) * 1e-9
     overhead = (START_SECONDS / replays + TURNAROUND_SECONDS) / calls + gap * (kernels - 1 / calls)
-    return np.maximum(latency - overhead - other, np.maximum(latency * 0.25, 0.8e-6))
+    return np.maximum(latency - overhead - other, np.maximum(latency * 0.25, least))
 
 
 def streamed_seconds(gpu: Gpu, number_of_bytes: Column | float) -> Column:

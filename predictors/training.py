@@ -10,8 +10,10 @@ from revati.predictors import fit, model_file, tables
 from revati.predictors.families.attention import Decode, Prefill
 from revati.predictors.families.base import Family
 from revati.predictors.families.collectives import Collectives
-from revati.predictors.families.gemm import Gemm
+from revati.predictors.families.gemm import Gemm, ScaledGemm
+from revati.predictors.families.mla import LatentDecode, LatentPrefill
 from revati.predictors.families.moe import Moe
+from revati.predictors.families.streamed import Streamed
 from revati.predictors.samples import Samples
 
 from revati.catalogue import registry
@@ -23,7 +25,17 @@ SUFFIX = ".rvm"
 
 def families() -> list[Family]:
     """Every family, in the order in which files hold them."""
-    return [Gemm(), Decode(), Prefill(), Moe(), Collectives()]
+    return [
+        Gemm(),
+        ScaledGemm(),
+        Decode(),
+        Prefill(),
+        LatentDecode(),
+        LatentPrefill(),
+        Moe(),
+        Collectives(),
+        Streamed(),
+    ]
 
 
 def choose_gpus(names: Sequence[str]) -> list[Gpu]:

@@ -39,6 +39,7 @@ class Attention(Family):
 
     phase: str
     bands: tuple[Band, ...]
+    batches = _BATCH
 
     def read(self, gpu: Gpu) -> list[Samples]:
         """One model for each framework: they bring their own builds of the kernels."""
@@ -52,6 +53,10 @@ class Attention(Family):
             if table is not None and len(table) > 500:
                 found.append(self._samples(gpu, table, replays))
         return found
+
+    def kv_bytes(self) -> Node:
+        """Bytes of the cache that must be read."""
+        return raw("keys") * raw("kv_heads") * (raw("head_dim") + raw("v_head_dim")) * _kv_size()
 
     def _samples(self, gpu: Gpu, table: tables.Table, replays: float) -> Samples:
         decode = self.kind == Kind.ATTENTION_DECODE
@@ -92,7 +97,7 @@ class Attention(Family):
             seconds,
             {"head_dim": (64, 256), "kv_dtype": (float(DType.F16), float(DType.F8E5M2))},
             ("batch", "max_keys", "tokens", "q_heads", "kv_heads", "head_dim"),
-            {"batch": (batch, _BATCH), "context": (keys, self.bands)},
+            {"batch": (batch, self.batches), "context": (keys, self.bands)},
             {
                 "table": table.source,
                 "timed": f"one call in a graph, {replays:g} replays",
@@ -114,10 +119,6 @@ def sums_of_equal_sequences(tokens: Column, keys: Column, window: Column) -> tup
 
 def _kv_size() -> Node:
     return 1.0 + at_most(raw("kv_dtype"), float(DType.BF16))
-
-
-def _kv_bytes() -> Node:
-    return raw("keys") * raw("kv_heads") * (raw("head_dim") + raw("v_head_dim")) * _kv_size()
 
 
 def _group() -> Node:
@@ -150,7 +151,7 @@ class Decode(Attention):
         """
         fixed, share, block_ns, key_ns, split_ns = parameters
         sms = ceiling(gpu, "sm_count")
-        memory = _kv_bytes() / (share * ceiling(gpu, "memory_bandwidth"))
+        memory = self.kv_bytes() / (share * ceiling(gpu, "memory_bandwidth"))
         keys = raw("keys") / raw("batch")
         splits = maximum(1.0, minimum(floor(sms / self._blocks()), ceil(keys / 256.0)))
         waves = maximum(1.0, self._blocks() / sms)
@@ -165,7 +166,7 @@ class Decode(Attention):
         keys = raw("keys") / raw("batch")
         return [
             log2(estimate),
-            log2(_kv_bytes()),
+            log2(self.kv_bytes()),
             log2(self._blocks()),
             log2(ceil(waves) / waves),
             _fraction(waves),
@@ -179,7 +180,7 @@ class Decode(Attention):
             log2(keys * self._blocks() / sms),
             log2(raw("max_keys") / keys),
             log2(raw("tokens") / raw("batch")),
-            log2(estimate / _kv_bytes()),
+            log2(estimate / self.kv_bytes()),
             log2(raw("keys") * raw("kv_heads")),
             at_most(raw("window"), 0.0),
             ceil(keys / 128.0) * 128.0 / keys,
@@ -218,7 +219,7 @@ class Prefill(Attention):
         splits = maximum(1.0, minimum(floor(sms / self._blocks()), ceil(raw("max_keys") / 256.0)))
         longest = raw("max_keys") * size * (2.0 * _ROWS) / per_sm / splits
         waves = maximum(1.0, self._blocks() / sms)
-        moved = _kv_bytes() + raw("tokens") * raw("q_heads") * size * 2.0
+        moved = self.kv_bytes() + raw("tokens") * raw("q_heads") * size * 2.0
         memory = moved / (share * ceiling(gpu, "memory_bandwidth"))
         return fixed * 1e-6 + smooth_max(memory, maximum(work, longest) + waves * block_ns * 1e-9)
 

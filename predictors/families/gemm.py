@@ -44,6 +44,8 @@ _NK: tuple[Band, ...] = (
     (51200, 65536),
 )
 
+_HOPPER = 9
+
 # Square tiles and those that libraries use for few tokens or few features.
 _TILES = ((128, 128), (128, 256), (256, 128), (64, 128), (192, 128), (128, 192))
 
@@ -53,6 +55,11 @@ class Gemm(Family):
 
     name = "gemm"
     kind = Kind.GEMM
+    # Framework, type in its table, and type in the model's name.
+    models: Sequence[tuple[str, str, str]] = (
+        ("vllm", "bfloat16", "bf16"),
+        ("sglang", "fp8_block", "fp8_block"),
+    )
     confidence = (0.95, 0.82)
     # Fixed microseconds; shares of the peak FLOPs and of the bandwidth.
     parameters = ((2.0, 0.5, 8.0), (0.75, 0.3, 1.0), (0.8, 0.4, 1.0))
@@ -60,12 +67,7 @@ class Gemm(Family):
     def read(self, gpu: Gpu) -> list[Samples]:
         """VLLM's tables where they time kernels, SGLang's where vLLM's were timed without a graph (fp8 blocks)."""
         found = []
-        for framework, table_dtype, name in (
-            ("vllm", "bfloat16", "bf16"),
-            ("vllm", "fp8", "fp8"),
-            ("sglang", "fp8", "fp8"),
-            ("sglang", "fp8_block", "fp8_block"),
-        ):
+        for framework, table_dtype, name in self.models:
             table = tables.read(gpu, "gemm", framework, "gemm_perf")
             if table is not None:
                 table = table.take(table.text("gemm_dtype") == table_dtype)
@@ -110,6 +112,47 @@ class Gemm(Family):
             *waves,
             *padding,
         ]
+
+
+class ScaledGemm(Gemm):
+    """Fp8 with scales for each token and output feature."""
+
+    name = "gemm_fp8"
+    models = (("vllm", "fp8", "fp8"), ("sglang", "fp8", "fp8"))
+
+    def features(self, gpu: Gpu, estimate: Node) -> list[Node]:
+        """On Hopper also what follows from the tile that vLLM's library takes for a number of tokens and of outputs."""
+        features = super().features(gpu, estimate)
+        if gpu.values["compute_major"] != _HOPPER:
+            return features
+        m, n, k = raw("m"), raw("n"), raw("k")
+        sms = ceiling(gpu, "sm_count")
+        rows, width = _hopper_tile()
+        tiles = ceil(m / rows) * ceil(n / width)
+        waves = ceil(tiles / sms)
+        return [
+            *features,
+            log2(tiles),
+            tiles / sms - floor(tiles / sms),
+            log2(waves),
+            log2(waves * (rows * width * sms) / (m * n)),
+            log2(waves * k * (rows + width) * sms / _bytes()),
+            log2(rows),
+            log2(width),
+        ]
+
+
+def _hopper_tile() -> tuple[Node, Node]:
+    """Tokens and outputs of a tile of vLLM's CUTLASS kernels for sm_90.
+
+    From csrc/quantization/w8a8/cutlass/c3x/scaled_mm_sm90_fp8_dispatch.cuh (vLLM, Apache-2.0): 16 x 64 up to 16 tokens, and up
+    to 64 where there are at most 1280 outputs; 64 x 64 up to 64 tokens; 64 x 128 up to 128; 128 x 128 beyond.
+    """
+    m = raw("m")
+    few, some, more = at_most(m, 16.0), at_most(m, 64.0), at_most(m, 128.0)
+    narrow = at_most(raw("n"), 1280.0)
+    rows = 128.0 - 64.0 * more - 48.0 * (few + narrow * (some - few))
+    return rows, 128.0 - 64.0 * some
 
 
 def _bytes() -> Node:
