@@ -10,7 +10,7 @@ from revati.predictors import fit, model_file, tables
 from revati.predictors.families.attention import Decode, Prefill
 from revati.predictors.families.base import Family
 from revati.predictors.families.collectives import Collectives
-from revati.predictors.families.gemm import Gemm, ScaledGemm
+from revati.predictors.families.gemm import BatchedGemm, Gemm, ScaledGemm
 from revati.predictors.families.mla import LatentDecode, LatentPrefill
 from revati.predictors.families.moe import Moe
 from revati.predictors.families.streamed import Streamed
@@ -26,6 +26,7 @@ SUFFIX = ".rvm"
 def families() -> list[Family]:
     """Every family, in the order in which files hold them."""
     return [
+        BatchedGemm(),
         Gemm(),
         ScaledGemm(),
         Decode(),

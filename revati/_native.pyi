@@ -31,6 +31,7 @@ class Estimator:
         window: int = 0,
         q_dtype: str = "bf16",
         kv_dtype: str = "bf16",
+        v_head_dim: int = 0,
     ) -> Estimate: ...
     def copy(self, kind: str, bytes: int, pinned: bool = True) -> Estimate: ...  # noqa: A002
     def fill(self, bytes: int) -> Estimate: ...  # noqa: A002

@@ -14,6 +14,7 @@ constexpr double attention_flops_fraction = 0.71;  // of the dense peak, inside 
 constexpr double kv_fraction = 0.93;               // of the memory bandwidth, when there are blocks enough
 constexpr double split_kv_fraction = 0.80;         // the keys of few sequences, split over the SMs
 constexpr double attention_fixed_seconds = 3.0e-6;
+constexpr double largest_ordinary_head = 256;
 constexpr double tile_seconds = 3.3e-6;  // fetching its work, prologue, epilogue
 
 int64_t ceil_div(int64_t a, int64_t b) {
@@ -47,6 +48,8 @@ bool Roofline::attention(const AttentionFeatures& f, Duration* out) const {
     const size_t batch = std::min(f.q_lengths.size(), f.kv_lengths.size());
     const double heads = std::max(f.q_heads, 1), kv_heads = std::max(f.kv_heads, 1);
     const double dim = std::max(f.head_dim, 1), v_dim = f.v_head_dim > 0 ? f.v_head_dim : dim;
+    // Latent attention's values are the first part of its keys.
+    const double cached = dim > largest_ordinary_head && v_dim < dim ? dim : dim + v_dim;
     const double sms = std::max(gpu_.sm_count, 1);
     const double sm_flops = flops_of(f.q_dtype, f.q_dtype) * attention_flops_fraction / sms;
     const int64_t group = std::max<int64_t>(1, f.q_heads / std::max(f.kv_heads, 1));
@@ -67,7 +70,7 @@ bool Roofline::attention(const AttentionFeatures& f, Duration* out) const {
         const double rows = queries * group <= small_tile_rows ? small_tile_rows : tile_rows;
         const double tile = 2 * rows * span.walked * (dim + v_dim) / sm_flops;
         const double compute = tiles * tile / sms;
-        const double read = span.read * kv_heads * (dim + v_dim) * bits_of(f.kv_dtype) / 8 / bandwidth;
+        const double read = span.read * kv_heads * cached * bits_of(f.kv_dtype) / 8 / bandwidth;
         const double rows_in_and_out =
             static_cast<double>(queries) * heads * (dim + v_dim) * bits_of(DType::bf16) / 8;
         work.seconds += std::max(compute, read) + rows_in_and_out / bandwidth;

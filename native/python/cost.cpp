@@ -100,7 +100,8 @@ py::tuple estimate_gemm(cost::Estimator& self, int64_t m, int64_t n, int64_t k, 
 
 py::tuple estimate_attention(cost::Estimator& self, std::vector<int32_t> q_lengths,
                              std::vector<int32_t> kv_lengths, int q_heads, int kv_heads, int head_dim,
-                             int window, const std::string& q_dtype, const std::string& kv_dtype) {
+                             int window, const std::string& q_dtype, const std::string& kv_dtype,
+                             int v_head_dim) {
     if (q_lengths.empty() || q_lengths.size() != kv_lengths.size())
         throw std::invalid_argument("q_lengths and kv_lengths must have one entry per sequence");
     check_positive(q_heads, "q_heads");
@@ -111,7 +112,8 @@ py::tuple estimate_attention(cost::Estimator& self, std::vector<int32_t> q_lengt
     f.kv_lengths = std::move(kv_lengths);
     f.q_heads = q_heads;
     f.kv_heads = kv_heads;
-    f.head_dim = f.v_head_dim = head_dim;
+    f.head_dim = head_dim;
+    f.v_head_dim = v_head_dim > 0 ? v_head_dim : head_dim;
     f.window = window;
     f.q_dtype = dtype_of(q_dtype);
     f.kv_dtype = dtype_of(kv_dtype);
@@ -231,8 +233,8 @@ void bind_cost(py::module_& module) {
              py::arg("block_scaled") = false, "D[m,n] = A[m,k] B[k,n], `batch` times.")
         .def("attention", &estimate_attention, py::arg("q_lengths"), py::arg("kv_lengths"),
              py::arg("q_heads"), py::arg("kv_heads"), py::arg("head_dim") = 128, py::arg("window") = 0,
-             py::arg("q_dtype") = "bf16", py::arg("kv_dtype") = "bf16",
-             "New tokens, and keys including them, of every sequence.")
+             py::arg("q_dtype") = "bf16", py::arg("kv_dtype") = "bf16", py::arg("v_head_dim") = 0,
+             "New tokens, and keys including them, of every sequence; v_head_dim: as head_dim if 0.")
         .def("copy", &estimate_copy, py::arg("kind"), py::arg("bytes"), py::arg("pinned") = true)
         .def(
             "fill", [](cost::Estimator& self, uint64_t bytes) { return answer(self.fill(bytes)); },

@@ -44,7 +44,10 @@ _NK: tuple[Band, ...] = (
     (51200, 65536),
 )
 
+_HEADS: tuple[Band, ...] = ((2, 2), (4, 4), (8, 8), (12, 16), (24, 32), (48, 64), (96, 128))
+
 _HOPPER = 9
+_BATCHED_REPLAYS = 10.0
 
 # Square tiles and those that libraries use for few tokens or few features.
 _TILES = ((128, 128), (128, 256), (256, 128), (64, 128), (192, 128), (128, 192))
@@ -139,6 +142,57 @@ class ScaledGemm(Gemm):
             log2(waves * k * (rows + width) * sms / _bytes()),
             log2(rows),
             log2(width),
+        ]
+
+
+class BatchedGemm(Gemm):
+    """A product for each head, as latent attention has in front of and behind its decode step."""
+
+    name = "gemm_batched"
+    confidence = (0.92, 0.75)
+
+    def read(self, gpu: Gpu) -> list[Samples]:
+        """Of 128 by 512 and of 512 by 128, in bf16."""
+        table = tables.read(gpu, "mla_bmm", "vllm", "mla_bmm_perf")
+        if table is None:
+            return []
+        table = table.take((table.text("bmm_dtype") == "bfloat16") & (table.number("num_heads") >= 2))
+        m, heads = table.number("num_tokens"), table.number("num_heads")
+        before = table.text("op_name") == "mla_gen_pre"
+        n, k = np.where(before, 512.0, 128.0), np.where(before, 128.0, 512.0)
+        inputs: dict[str, Column | float] = {"m": m, "n": n, "k": k, "batch": heads}
+        inputs |= dict.fromkeys(("a_dtype", "b_dtype", "d_dtype"), float(DType.BF16))
+        seconds = tables.kernel_seconds(table.number("latency"), gpu, replays=_BATCHED_REPLAYS)
+        half = (float(DType.F16), float(DType.BF16))
+        samples = Samples(
+            "gemm.batched",
+            Kind.GEMM,
+            "",
+            [columns(Kind.GEMM, len(m), inputs)],
+            seconds,
+            {"a_dtype": half, "b_dtype": half, "block_scaled": (0, 0), "batch": (2, 1024)},
+            ("m", "n", "k", "batch"),
+            {"m": (m, _M), "heads": (heads, _HEADS)},
+            {"table": table.source, "timed": f"one call in a graph, {_BATCHED_REPLAYS:g} replays"},
+        )
+        return [samples]
+
+    def features(self, gpu: Gpu, estimate: Node) -> list[Node]:
+        """Sizes, and waves of tiles over all products."""
+        m, n, k, batch = raw("m"), raw("n"), raw("k"), raw("batch")
+        tiles = batch * ceil(m / 128.0) * ceil(n / 128.0)
+        in_waves = tiles / ceiling(gpu, "sm_count")
+        return [
+            log2(estimate),
+            log2(m),
+            log2(n / k),
+            log2(batch),
+            log2(batch * m),
+            log2(_bytes()),
+            log2(tiles),
+            log2(ceil(in_waves) / in_waves),
+            in_waves - floor(in_waves),
+            log2(ceil(m / 64.0) * 64.0 / m),
         ]
 
 

@@ -35,7 +35,12 @@ class Latent(Attention):
 
     def kv_bytes(self) -> Node:
         """Keys and values are the same elements."""
-        return raw("keys") * raw("kv_heads") * raw("head_dim") * (1.0 + at_most(raw("kv_dtype"), float(DType.BF16)))
+        return (
+            raw("keys")
+            * raw("kv_heads")
+            * raw("head_dim")
+            * (1.0 + at_most(raw("kv_dtype"), float(DType.BF16)))
+        )
 
     def _latent_samples(self, gpu: Gpu, table: tables.Table) -> Samples:
         decode = self.phase == "generation"

@@ -59,7 +59,7 @@ class Streamed(Family):
         rows = _rows(given)
         pointwise = given.number("latency")
         # The table has what finding the scale adds; nothing where noise made the longer kernel the shorter one.
-        added = {place: latency for place, latency in zip(_places(finding), finding.number("latency"), strict=True)}
+        added = dict(zip(_places(finding), finding.number("latency"), strict=True))
         more = np.array([added.get(place, 0.0) for place in _places(given)])
         found = [_samples(gpu, given, name, code, pointwise, rows) for name, code in _POINTWISE.items()]
         rowwise = rows & (more > 0)
@@ -98,7 +98,9 @@ def _samples(
     size = (table.number("m") * table.number("k") * _BYTES_PER_ELEMENT)[rows]
     # These are so short that the least which other tables' rows are given would be longer than they are.
     seconds = tables.kernel_seconds(latency[rows], gpu, replays=6, calls=5, least=0.0)
-    what = "fp8 quantisation, given scale" if name in _POINTWISE else "fp8 quantisation, a scale for each token"
+    what = (
+        "fp8 quantisation, given scale" if name in _POINTWISE else "fp8 quantisation, a scale for each token"
+    )
     return Samples(
         f"streamed.{name}",
         Kind.BYTES,

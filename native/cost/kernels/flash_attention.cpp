@@ -2,7 +2,7 @@
 //
 // Template arguments as in the public sources (hopper/mainloop_fwd_sm90_tma_gmma_ws.hpp): stages, cluster
 // shape, tile shape (M, N, head dimension), head dimension of V, element type, accumulator, architecture,
-// causal, local, ...
+// causal, local, softcap, variable lengths, pages without TMA, appended keys, second query part, ...
 #include <climits>
 
 #include "cost/kernels/arguments.h"
@@ -175,6 +175,9 @@ bool parse_forward(const std::string& templates, AttentionFeatures* shape, bool*
     shape->v_head_dim = number_at(parts, 3);
     shape->q_dtype = shape->kv_dtype = first_dtype(parts[4]);
     *local = parts[8] == "true";
+    // Latent attention: the tile's head dimension is the rotary part alone, the rest of a key is its value.
+    const bool has_second_query = parts.size() > 13 && parts[13] == "true";
+    if (has_second_query) shape->head_dim += shape->v_head_dim;
     return shape->head_dim > 0 && shape->v_head_dim > 0;
 }
 

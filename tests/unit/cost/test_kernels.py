@@ -15,6 +15,9 @@ FA3 = (
     "ELb1ELb1ELb1ELb0ELb0ESC_Li1EEENS1_21CollectiveEpilogueFwdISB_S9_SC_SE_Li256ELb1ELb1ELb0ELb0ELi1EEENS1_36VarlenDynamicPersistent"
     "TileSchedulerILi128ELi128ELi256ELi128ELb0ELb1ELb1ELb1ELb0ELb1EEEEEEEEEvNT_6ParamsE"
 )
+LATENT = FA3.replace("NS7_ILi128EEESA_SA_EEELi128E", "NS7_ILi64EEESA_SA_EEELi512E").replace(
+    "ELb0ELb{local}ELb0ELb1ELb0ELb0ELb0E", "ELb0ELb0ELb0ELb1ELb0ELb0ELb{second}E"
+)
 PREPARE = (
     "_ZN5flash32prepare_varlen_num_blocks_kernelILi1ELb0EEEviiiPKiS2_S2_S2_S2_S2_iiiiiN7cutlass10FastDivmodES4_"
     "PiS5_S5_S5_S5_bbbi"
@@ -131,6 +134,22 @@ def test_only_hoppers_parameters_are_known_to_be_long(estimator: _native.Estimat
     hopper = FA3.format(local=0)
     assert estimator.describe_kernel(hopper)["expected_arg_bytes"] == [2208]
     assert estimator.describe_kernel(hopper.replace("FwdSm90", "FwdSm80"))["expected_arg_bytes"] == []
+
+
+def test_latent_attention_counts_both_parts_of_a_query(estimator: _native.Estimator) -> None:
+    batch = Batch([1] * 9, [2000] * 9)
+    estimator.kernel(PREPARE, [1], [1024], batch.prepare(1, 128))
+    latent = estimator.attention([1] * 9, [2000] * 9, 128, 1, head_dim=576, v_head_dim=512)
+    assert attend(estimator, LATENT.format(second=1)) == latent
+    # Without the second part a key is as wide as the tile.
+    narrow = estimator.attention([1] * 9, [2000] * 9, 128, 1, head_dim=64, v_head_dim=512)
+    assert attend(estimator, LATENT.format(second=0)) == narrow != latent
+
+
+def test_latent_attention_reads_the_cache_once(estimator: _native.Estimator) -> None:
+    lengths = [1] * 900, [2000] * 900
+    shared = estimator.attention(*lengths, 1, 1, head_dim=576, v_head_dim=512)[0]
+    assert 1.7 < estimator.attention(*lengths, 1, 1, head_dim=576, v_head_dim=576)[0] / shared < 2.1
 
 
 def test_implausible_lengths_are_not_believed(estimator: _native.Estimator) -> None:
