@@ -3,9 +3,11 @@
 #
 #   PYTHON=/path/to/python   interpreter to use (3.11 or 3.12); otherwise the first that works of python3.12, python3.11, python3
 #   REVATI_VENV=DIR          where to make it (default .venv)
+#   REVATI_FRAMEWORK=NAME    vllm, or sglang, whose pins contradict vLLM's (scripts/setup-sglang.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${REVATI_VENV:-.venv}
+framework=${REVATI_FRAMEWORK:-vllm}
 stamps=$venv/.revati
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -62,13 +64,14 @@ mkdir -p "$stamps"
 uv=$(find_uv)
 pip_install() { "$uv" pip install --quiet --python "$venv/bin/python" "$@"; }
 
-vllm_hash=$(cat pyproject.toml scripts/vllm-constraints.txt | sha256sum | cut -d' ' -f1)
-if [ "$(cat "$stamps/vllm" 2>/dev/null)" != "$vllm_hash" ]; then
-    printf 'setup: installing vLLM (about 9 GB; under a minute where the package index is near)\n'
+constraints=scripts/$framework-constraints.txt
+framework_hash=$(cat pyproject.toml "$constraints" | sha256sum | cut -d' ' -f1)
+if [ "$(cat "$stamps/$framework" 2>/dev/null)" != "$framework_hash" ]; then
+    printf 'setup: installing %s (about 9 GB; under a minute where the package index is near)\n' "$framework"
     # Everything that Revati's extras name, without building Revati itself yet.
-    pip_install --constraint scripts/vllm-constraints.txt --requirement pyproject.toml --extra vllm --extra test --extra dev \
+    pip_install --constraint "$constraints" --requirement pyproject.toml --extra "$framework" --extra test --extra dev \
         --extra report --extra sweep --extra docs
-    printf '%s' "$vllm_hash" >"$stamps/vllm"
+    printf '%s' "$framework_hash" >"$stamps/$framework"
 fi
 
 hash=$(source_hash)

@@ -26,6 +26,7 @@ _ORDER = (
     "libcudnn.so",
     "libnccl.so",
     "libnvidia-ml.so",
+    "libcute_dsl_runtime.so",
 )
 
 
@@ -45,7 +46,7 @@ class NativeLibraries:
         """
         core = library_dir() / CORE
         folder = library_dir() / f"cuda{cuda_major}"
-        fakes = sorted((path for path in folder.glob("*.so.*") if path.is_file()), key=_rank)
+        fakes = sorted((path for path in folder.glob("lib*.so*") if path.is_file()), key=_rank)
         if not core.is_file() or not fakes:
             raise UnsupportedError(
                 f"the native libraries for CUDA {cuda_major} are missing from {library_dir()}; "

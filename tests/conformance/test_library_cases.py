@@ -16,7 +16,7 @@ from revati import catalogue
 from revati.paths import library_dir
 
 FOLDER = Path(__file__).parent
-LIBRARIES = ("driver", "cublas", "cublaslt", "cudnn", "nccl", "nvml")
+LIBRARIES = ("driver", "cublas", "cublaslt", "cudnn", "cutedsl", "nccl", "nvml")
 CASES = [case for library in LIBRARIES for case in sorted((FOLDER / library / "cases").glob("test_*.py"))]
 NATIVE = os.environ.get("REVATI_CONFORMANCE_NATIVE") == "1"
 MAJORS = [13] if NATIVE else [13, 12]
