@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "interpose.h"
 #include "raw.h"
@@ -16,14 +18,21 @@
 namespace revati::clock {
 namespace {
 
-// To `shared` in the session directory, which the launcher reads when the session ends: one name a line.
-void write_down(const char* name) {
+// Without O_EXCL it may have been there before: not ours to remove.
+bool creates(int flags) {
+    constexpr int both = O_CREAT | O_EXCL;
+    return (flags & both) == both;
+}
+
+// To `shared` in the session directory, which the launcher reads when the session ends: one file of /dev/shm
+// a line.
+void write_down(const char* prefix, const char* name) {
     const char* session = getenv("REVATI_SESSION");
     if (page == nullptr || session == nullptr) return;
     char path[512];
     char line[300];
     const int path_bytes = snprintf(path, sizeof path, "%s/shared", session);
-    const int line_bytes = snprintf(line, sizeof line, "%s\n", name);
+    const int line_bytes = snprintf(line, sizeof line, "%s%s\n", prefix, name);
     if (path_bytes >= static_cast<int>(sizeof path) || line_bytes >= static_cast<int>(sizeof line)) return;
     const long file =
         raw_syscall(SYS_openat, AT_FDCWD, to_arg(path), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -39,12 +48,26 @@ using namespace revati::clock;
 
 REVATI_INTERPOSE int shm_open(const char* name, int flags, mode_t mode) {
     const int descriptor = real::shm_open(name, flags, mode);
-    // Without O_EXCL it may have been there before: not ours to remove.
-    constexpr int created = O_CREAT | O_EXCL;
-    if (descriptor >= 0 && (flags & created) == created) {
+    if (descriptor >= 0 && creates(flags)) {
         const int error = errno;
-        write_down(name);
+        write_down("", name + strspn(name, "/"));
         errno = error;
     }
     return descriptor;
+}
+
+REVATI_INTERPOSE sem_t* sem_open(const char* name, int flags, ...) {
+    if ((flags & O_CREAT) == 0) return real::sem_open(name, flags, 0, 0);
+    va_list arguments;
+    va_start(arguments, flags);
+    const mode_t mode = va_arg(arguments, mode_t);
+    const unsigned value = va_arg(arguments, unsigned);
+    va_end(arguments);
+    sem_t* semaphore = real::sem_open(name, flags, mode, value);
+    if (semaphore != SEM_FAILED && creates(flags)) {
+        const int error = errno;
+        write_down("sem.", name + strspn(name, "/"));
+        errno = error;
+    }
+    return semaphore;
 }

@@ -22,13 +22,15 @@ def main(told: Path) -> None:
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     segment = shared_memory.SharedMemory(create=True, size=4096)
-    worker = multiprocessing.get_context("spawn").Process(target=work)
+    context = multiprocessing.get_context("spawn")
+    worker = context.Process(target=work)
     worker.start()
+    semaphore = context.Semaphore()
     daemon = subprocess.Popen(["sleep", "100000"], start_new_session=True)
     what = {
         "pids": [os.getpid(), worker.pid, daemon.pid],
         "port": listener.getsockname()[1],
-        "segment": segment.name,
+        "shared": [segment.name, "sem." + semaphore._semlock.name.lstrip("/")],
         "session": os.environ["REVATI_SESSION"],
     }
     told.with_suffix(".new").write_text(json.dumps(what))

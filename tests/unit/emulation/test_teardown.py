@@ -64,8 +64,9 @@ class Owner:
         wait_for(lambda: all(map(is_gone, self.held["pids"])), f"processes are left: {self.held['pids']}")
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", self.held["port"])) != 0
-        segment = Path("/dev/shm", self.held["segment"])
-        wait_for(lambda: not segment.exists(), f"{segment} is left")
+        for name in self.held["shared"]:
+            shared = Path("/dev/shm", name)
+            wait_for(lambda shared=shared: not shared.exists(), f"{shared} is left")
         session = Path(self.held["session"])
         wait_for(lambda: not session.exists(), f"{session} is left")
 
@@ -88,7 +89,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         started.append(process)
         assert process.stdout is not None
         assert process.stdout.readline() == "holds\n", process.communicate()[1]
-        return Owner(process, json.loads(told.read_text()))
+        held = json.loads(told.read_text())
+        assert all(Path("/dev/shm", name).exists() for name in held["shared"])
+        return Owner(process, held)
 
     yield go
     for process in started:
