@@ -12,12 +12,12 @@ from rich.table import Table
 from revati import catalogue
 
 
-@click.group()
+@click.group(epilog="Example: revati gpus list")
 def command() -> None:
     """The GPUs that can be emulated."""
 
 
-@command.command("list")
+@command.command("list", epilog="Example: revati gpus list --json")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def list_gpus(as_json: bool) -> None:
     """List the catalogue."""
@@ -44,7 +44,7 @@ def list_gpus(as_json: bool) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-@command.command("networks")
+@command.command("networks", epilog="Example: revati gpus networks")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def list_networks(as_json: bool) -> None:
     """List what can join several nodes (--nodes), with the source of every figure."""
@@ -61,7 +61,7 @@ def list_networks(as_json: bool) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-@command.command("show")
+@command.command("show", epilog="Example: revati gpus show h200-sxm")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def show(name: str, as_json: bool) -> None:

@@ -18,7 +18,7 @@ def command() -> None:
     """Models without weights: the published configuration, and a tokenizer that needs no network."""
 
 
-@command.command("list")
+@command.command("list", epilog="Example: revati models list")
 def list_models() -> None:
     """List the models that can be made."""
     table = Table(box=None, pad_edge=False)
@@ -51,7 +51,7 @@ def list_models() -> None:
     console.print(table)
 
 
-@command.command("show")
+@command.command("show", epilog="Example: revati models show qwen3-32b")
 @click.argument("name")
 def show(name: str) -> None:
     """Show one model's configuration and where it is from."""

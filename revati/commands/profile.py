@@ -55,6 +55,6 @@ class ProfileGroup(click.Group):
             formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
 
 
-@click.group(cls=ProfileGroup)
+@click.group(cls=ProfileGroup, epilog="Example: revati profile list")
 def command() -> None:
     """Measured durations: collect them on a real GPU."""

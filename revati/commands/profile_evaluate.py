@@ -10,7 +10,7 @@ import click
 from revati.predictors import evaluation, training  # type: ignore[attr-defined]
 
 
-@click.command("evaluate")
+@click.command("evaluate", epilog="Example: revati profile evaluate --gpu h100-sxm --family gemm")
 @click.option(
     "--gpu", "gpus", multiple=True, metavar="NAME", help="Only this GPU; may be given several times."
 )

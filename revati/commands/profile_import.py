@@ -14,7 +14,7 @@ from revati.profile import files
 from revati.profile.schema import ProfileError
 
 
-@click.command("import")
+@click.command("import", epilog="Example: revati profile import out/profile/*.jsonl --gpu h100-sxm")
 @click.argument(
     "profiles", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False)
 )

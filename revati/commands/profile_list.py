@@ -9,7 +9,7 @@ import click
 from revati.predictors import model_file, store  # type: ignore[attr-defined]
 
 
-@click.command("list")
+@click.command("list", epilog="Example: revati profile list")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def command(as_json: bool) -> None:
     """List the files of trained models and measured points, those that come first in a look-up first."""

@@ -13,7 +13,7 @@ from revati.predictors import model_file, store  # type: ignore[attr-defined]
 from revati.predictors.kinds import INPUTS
 
 
-@click.command("show")
+@click.command("show", epilog="Example: revati profile show h100-sxm")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def command(name: str, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from revati.predictors import training
 
 
-@click.command("train")
+@click.command("train", epilog="Example: revati profile train --gpu h100-sxm --out out/models")
 @click.option(
     "--gpu", "gpus", multiple=True, metavar="NAME", help="Only this GPU; may be given several times."
 )

@@ -27,7 +27,7 @@ _STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.1
 
 
-@click.group()
+@click.group(epilog="Example: revati session list")
 def command() -> None:
     """Sessions that several terminals share.
 
@@ -36,7 +36,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", epilog="Example: revati session list --json")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def list_sessions(as_json: bool) -> None:
     """All sessions of this user. What killed ones left behind is removed."""
@@ -64,7 +64,7 @@ def list_sessions(as_json: bool) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-@command.command()
+@command.command(epilog="Example: revati session show demo")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def show(name: str, as_json: bool) -> None:
@@ -83,7 +83,7 @@ def show(name: str, as_json: bool) -> None:
         click.echo(ClockControl(Path(record.path)).explain().rstrip())
 
 
-@command.command()
+@command.command(epilog="Example: revati session stop demo")
 @click.argument("name")
 def stop(name: str) -> None:
     """End a session: its first command gets SIGTERM; when that has ended, so do all others."""

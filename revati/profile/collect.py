@@ -313,6 +313,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, bool]:
     parser = argparse.ArgumentParser(
         prog="revati profile collect",
         description="Measures launches on this machine's GPU, most wanted first. Stop it and run it again as you like.",
+        epilog="Example: revati profile collect --out out/profile --seconds 540",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("out/profile"), metavar="DIR", help="default: %(default)s"

@@ -247,6 +247,7 @@ def parse(argv: Sequence[str]) -> tuple[Options, list[str]]:
     parser = argparse.ArgumentParser(
         prog="revati profile record",
         description="Profiles a command on this machine's GPU, launch by launch.",
+        epilog="Example: revati profile record --out out/record -- vllm serve MODEL",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("out/record"), metavar="DIR", help="default: %(default)s"

@@ -15,6 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="revati profile pack",
         description="Makes a set of a framework for a GPU machine without network, from an installed environment.",
+        epilog="Example: revati profile pack scripts/gpu/sets/vllm.toml --env .venv --out out/set --machine scripts/gpu/machine.toml",
     )
     parser.add_argument("recipe", type=Path, help="e.g. scripts/gpu/sets/vllm.toml")
     parser.add_argument("--env", type=Path, required=True, help="virtual environment with the framework")

@@ -14,6 +14,7 @@ from revati.bench import Request, figures
 from revati.bench.answer import BenchResult
 from revati.errors import UsageError
 from revati.report import collect, numbers
+from revati.sweep.schema import Slo
 
 from .conftest import revati
 
@@ -69,7 +70,7 @@ def test_labels_are_text(tmp_path: Path) -> None:
 
     values = {"gpus": 1, "output_throughput": 1.0, "virtual_seconds": 1.0}
     run = collect.Run("<b>bold</b>", values, (request(0, 0.1, 0.1),), [], None, None, None)
-    subject = collect.Subject("<script>", [run], [("<i>", "<u>")], collect.Slo(), "$")
+    subject = collect.Subject("<script>", [run], [("<i>", "<u>")], Slo(), "$")
     text = page.write(subject, numbers.Deadlines(0.5, 0.05), tmp_path, "1").read_text()
     body = text[text.index("</script>") :]
     assert "&lt;b&gt;bold" in body
