@@ -19,6 +19,7 @@ COMMANDS = {
     "validate": "Replay measured servings on virtual GPUs and say how far off they are.",
     "session": "Sessions that several terminals share: list, show, stop.",
     "top": "Watch a session's virtual time: how fast it runs, and who works.",
+    "coordinator": "Several hosts as one virtual time.",
     "gpus": "The GPUs that can be emulated.",
     "models": "Models without weights: real configuration, local tokenizer.",
     "calibrate": "Measure what host work costs on this machine, for virtual time.",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version as package_version
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
@@ -16,12 +18,13 @@ from revati import catalogue
 from revati.calibration.costs import HostCosts
 from revati.errors import UsageError
 from revati.launcher import function, names
-from revati.launcher.clock import CLIENT_VARIABLE, MODES, SCHEDULERS, Clock
+from revati.launcher.clock import CLIENT_VARIABLE, MODES, SCHEDULERS, Clock, Nodes, node_variables
 from revati.launcher.group import CommandGroup
 from revati.launcher.names import Claim, Record
 from revati.launcher.process import SupervisedProcess
 from revati.launcher.readiness import Readiness
-from revati.launcher.session import NODE_VARIABLE, Session
+from revati.launcher.remote import Host, HostAgent
+from revati.launcher.session import Session
 
 if TYPE_CHECKING:
     from revati.bench.answer import BenchResult
@@ -72,6 +75,7 @@ class Emulation:
         nodes: int = 1,
         network: str = catalogue.DEFAULT_NETWORK,
         node: int = 0,
+        host: Host | None = None,
     ) -> None:
         """Describes the GPUs; nothing is made before the block is entered.
 
@@ -94,6 +98,8 @@ class Emulation:
             nodes: How many machines there are; a command runs on one of them and sees its GPUs only.
             network: What joins them, from the catalogue (docs/ranks.md).
             node: On which of them commands run that are launched without saying so.
+            host: Only that node is on this machine; the others are on hosts of their own, which share one virtual time
+                with this one. All give the same `name`.
 
         Raises:
             UsageError: An unknown GPU, network, node or clock, an impossible number of GPUs, no name, no such profile, or
@@ -107,6 +113,11 @@ class Emulation:
             )
         if not 0 <= node < nodes:
             raise UsageError(f"there is no node {node}; the nodes are 0 to {nodes - 1}.")
+        if host is not None and (nodes < 2 or not 0 <= host.rank < nodes or clock not in {"modelled", "cpu"}):
+            raise UsageError(
+                f"host {host.rank} of {nodes} with the clock '{clock}': several hosts need --nodes, one for each host, and a "
+                "virtual clock (modelled or cpu)."
+            )
         if clock not in MODES:
             raise UsageError(f"there is no clock '{clock}'; choose from {', '.join(MODES)}.")
         if scheduler not in SCHEDULERS:
@@ -119,7 +130,9 @@ class Emulation:
         self.gpus = gpus
         self.nodes = nodes
         self.network = catalogue.get_network(network)
-        self.node = node
+        self.node = node if host is None else host.rank
+        self._host = host
+        self._agent: HostAgent | None = None
         self.clock_mode = clock
         self._durations = self._find_profile(profile)
         self._scheduler = scheduler
@@ -165,7 +178,10 @@ class Emulation:
                     self.costs.assignments(),
                     self._record,
                     self._scheduler,
+                    self._join_nodes(),
                 )
+                if self._agent is not None:
+                    self._agent.hand_over()
             self._group = CommandGroup(
                 self._session, self.gpu.name, self._clock.library if self._clock else None, owner=True
             )
@@ -252,8 +268,30 @@ class Emulation:
         conf = self.gpu.device_conf(self.gpus)
         return conf + self.network.device_conf(self.nodes) if self.nodes > 1 else conf
 
+    def _join_nodes(self) -> Nodes | None:
+        if self.nodes == 1:
+            return None
+        if self._host is None:
+            return Nodes(self.nodes, self.network)
+        configuration = {
+            "gpu": self.gpu.name,
+            "gpus": self.gpus,
+            "network": {"name": self.network.name, **self.network.values},
+            "clock": self.clock_mode,
+            "costs": self.costs.assignments(),
+        }
+        self._agent = HostAgent(
+            self._host,
+            self._name or "default",
+            self.nodes,
+            json.dumps(configuration, sort_keys=True),
+            self.network.host_latency_ns,
+            package_version("revati"),
+        )
+        return Nodes(self.nodes, self.network, self._host.rank, self._agent.clock_fd)
+
     def _place(self, node: int) -> dict[str, str]:
-        return {NODE_VARIABLE: str(node)} if self.nodes > 1 else {}
+        return node_variables(node) if self.nodes > 1 else {}
 
     def arm_clock(self) -> None:
         """Makes time virtual for all commands of the block; without a clock nothing happens."""
@@ -441,6 +479,9 @@ class Emulation:
             if self._clock is not None:
                 self._clock.stop()
                 self._clock = None
+            if self._agent is not None:
+                self._agent.stop()
+                self._agent = None
             if self._session is not None:
                 self._session.end_processes()
                 self._session.wait_for_members(_MEMBERS_LEAVE_S)

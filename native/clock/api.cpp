@@ -71,6 +71,10 @@ REVATI_INTERPOSE void revati_clock_charge_poll(void) {
     spin_look(Look::device);
 }
 
+REVATI_INTERPOSE void revati_clock_title(const char* title, uint32_t ranks) {
+    set_title(title, ranks);
+}
+
 REVATI_INTERPOSE int revati_clock_wait_word(const uint32_t* word, uint32_t value, int64_t deadline_ns,
                                             uint32_t rank) {
     for (;;) {

@@ -31,6 +31,9 @@ void revati_clock_device_call_ends(uint32_t kind, uint64_t bytes);
  * without end. */
 void revati_clock_charge_poll(void);
 
+/* What this process is to a group of `ranks` processes, for messages about it; the largest group counts. */
+void revati_clock_title(const char* title, uint32_t ranks);
+
 /* Waits while `*word == value`; the word may lie in memory shared between processes. 0: changed or woken, 1:
  * deadline reached. */
 int revati_clock_wait_word(const uint32_t* word, uint32_t value, int64_t deadline_ns, uint32_t rank);

@@ -13,6 +13,7 @@
 #include "host_work.h"
 #include "interpose.h"
 #include "local_time.h"
+#include "node_address.h"
 #include "raw.h"
 #include "slot.h"
 #include "spin.h"
@@ -213,8 +214,15 @@ REVATI_INTERPOSE ssize_t sendfile(int out, int in, off_t* offset, size_t bytes) 
 }
 
 REVATI_INTERPOSE int connect(int fd, const sockaddr* address, socklen_t bytes) {
-    return static_cast<int>(
-        writing(fd, [=] { return raw_syscall(SYS_connect, fd, to_arg(address), bytes); }));
+    Detour detour;
+    if (!find_detour(fd, address, bytes, &detour)) {
+        return static_cast<int>(
+            writing(fd, [=] { return raw_syscall(SYS_connect, fd, to_arg(address), bytes); }));
+    }
+    // A second call only asks how the first one went; then the socket has its address already.
+    raw_syscall(SYS_bind, fd, to_arg(&detour.from), detour.bytes);
+    return static_cast<int>(writing(
+        fd, [&detour, fd] { return raw_syscall(SYS_connect, fd, to_arg(&detour.to), detour.bytes); }));
 }
 
 REVATI_INTERPOSE int shutdown(int fd, int how) noexcept {

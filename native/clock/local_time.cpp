@@ -109,8 +109,9 @@ void after_act(Act act, uint64_t bytes) {
     if (!in_virtual_time()) return;
     if (act != Act::close) charge_ns(act == Act::send ? page->costs.send_ns : page->costs.signal_ns);
     const int64_t local_ns = now_ns();
-    int64_t seen = page->act_ns.load();
-    while (seen < local_ns && !page->act_ns.compare_exchange_weak(seen, local_ns)) {
+    std::atomic<int64_t>& act_ns = page->act_ns[self.process->node.load(std::memory_order_relaxed)];
+    int64_t seen = act_ns.load();
+    while (seen < local_ns && !act_ns.compare_exchange_weak(seen, local_ns)) {
     }
     // After what others notice: the work that goes with it must not delay them.
     if (act != Act::close) count_event(act == Act::send ? HostEvent::send : HostEvent::signal, bytes);

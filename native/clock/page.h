@@ -11,9 +11,11 @@
 
 namespace revati::clock {
 
-constexpr uint32_t page_magic = 0x52564b34;  // "RVK4"; raise the digit when the layout changes
+constexpr uint32_t page_magic = 0x52564b35;  // "RVK5"; raise the digit when the layout changes
 constexpr uint32_t max_slots = 4096;
 constexpr uint32_t max_processes = 1024;
+constexpr uint32_t max_nodes = 8;
+constexpr uint32_t title_bytes = 128;
 constexpr int64_t no_deadline = INT64_MAX;
 constexpr int64_t ns_per_s = 1'000'000'000;
 // Monotonic time starts here in every session, so that doubles made of it always have the same spacing.
@@ -94,12 +96,15 @@ struct alignas(64) Process {
     std::atomic<int32_t> pid;  // 0: free or announced
     std::atomic<int32_t> parent_pid;
     std::atomic<uint32_t> used;
-    std::atomic<uint32_t> wakes;     // raised before anything that may wake a thread of this process
-    std::atomic<uint32_t> client;    // V moves only while one of these lives
-    std::atomic<uint32_t> orderly;   // has called exit, or another member ended it on purpose
-    std::atomic<uint32_t> attached;  // has the library inside
-    std::atomic<uint32_t> guest;     // may come and go, killed or not: the group outlives it
-    std::atomic<uint32_t> device;    // has used a virtual GPU
+    std::atomic<uint32_t> wakes;             // raised before anything that may wake a thread of this process
+    std::atomic<uint32_t> client;            // V moves only while one of these lives
+    std::atomic<uint32_t> orderly;           // has called exit, or another member ended it on purpose
+    std::atomic<uint32_t> attached;          // has the library inside
+    std::atomic<uint32_t> guest;             // may come and go, killed or not: the group outlives it
+    std::atomic<uint32_t> device;            // has used a virtual GPU
+    std::atomic<uint32_t> node;              // of the session's machines, on which it runs
+    std::atomic<uint32_t> title_rank_count;  // of the largest group that the title tells of
+    char title[title_bytes];                 // for people: what it is to its group; empty: nobody has said
 };
 
 // What the price of host work hangs on. The first ones are calls of the virtual GPU's.
@@ -160,6 +165,8 @@ struct Counters {
     std::atomic<int64_t> proof_ns;
 };
 
+constexpr uint32_t stop_abandoned = 2;  // whoever started the session is gone
+
 struct Page {
     uint32_t magic;
     uint32_t slot_bytes;
@@ -170,6 +177,8 @@ struct Page {
     uint32_t host_cpus;  // that the group may use; what programs see in other modes while they are on one
     uint32_t record;     // write what threads do between waits to work.<pid>
     int64_t real_start_ns;
+    uint32_t nodes;                    // machines that the session stands for
+    uint16_t network_port[max_nodes];  // where the clock takes connections to each of them; 0: nowhere
 
     alignas(64) std::atomic<int64_t> v_ns;    // modelled, cpu: virtual time; changes in the coordinator only
     std::atomic<int64_t> shift_ns;            // virtual = real + shift, while time is real and in wall mode
@@ -185,7 +194,7 @@ struct Page {
 
     alignas(64) std::atomic<int32_t> running;
     alignas(64) std::atomic<uint64_t> activity;
-    std::atomic<int64_t> act_ns;  // local time of the latest act
+    std::atomic<int64_t> act_ns[max_nodes];  // local time of the latest act on a node
     alignas(64) std::atomic<uint64_t> acts;
     std::atomic<uint64_t> signals;            // raised before a signal is sent, and when a process ends
     alignas(64) std::atomic<uint32_t> kicks;  // futex of the coordinator
@@ -194,13 +203,14 @@ struct Page {
 
     // Control
     alignas(64) std::atomic<uint32_t> command_arm;
-    std::atomic<uint32_t> command_stop;
+    std::atomic<uint32_t> command_stop;  // 1, or stop_abandoned
     std::atomic<uint32_t> hold;          // V stands still
     std::atomic<uint32_t> winding_down;  // the group is being ended on purpose: no death is an accident
     std::atomic<uint32_t>
         clients_wanted;  // V stands still until so many clients have registered; 0: do not care
     std::atomic<uint32_t> clients_seen;
-    std::atomic<uint32_t> roots;
+    std::atomic<uint32_t> roots[max_nodes];
+    std::atomic<uint32_t> client_roots[max_nodes];
     std::atomic<uint32_t> process_count;  // high-water marks
     std::atomic<uint32_t> slot_count;
 

@@ -79,6 +79,15 @@ bool is_guest() {
     return getenv("REVATI_CLOCK_GUEST") != nullptr;
 }
 
+// What the environment says, or else what the parent runs on.
+void find_node(Process& process) {
+    const char* text = getenv("REVATI_NODE");
+    if (text == nullptr || *text == '\0') return;
+    const unsigned long node = strtoul(text, nullptr, 10);
+    if (node >= page->nodes) fail_session("REVATI_NODE names no node of this session");
+    process.node.store(static_cast<uint32_t>(node));
+}
+
 Process& take_process() {
     for (uint32_t i = 0; i < max_processes; ++i) {
         Process& process = page->processes[i];
@@ -91,6 +100,9 @@ Process& take_process() {
         process.orderly.store(0);
         process.attached.store(0);
         process.guest.store(is_guest() ? 1 : 0);
+        process.node.store(self.process != nullptr ? self.process->node.load() : 0);
+        process.title_rank_count.store(0);
+        process.title[0] = '\0';
         raise_mark(page->process_count, i + 1);
         return process;
     }
@@ -178,12 +190,16 @@ Slot& slot_of_root() {
     Process& process = take_process();
     process.pid.store(own_pid());
     process.parent_pid.store(getppid());
+    find_node(process);
+    const uint32_t node = process.node.load();
     const char* order = getenv("REVATI_CLOCK_ORDER");
     const bool client = getenv("REVATI_CLOCK_CLIENT") != nullptr;
-    uint64_t place = client ? page->clients_seen.fetch_add(1) : page->roots.fetch_add(1);
+    if (client) page->clients_seen.fetch_add(1);
+    // Counted for each node apart: what happens on one must not depend on whether others share its clock.
+    uint64_t place = (client ? page->client_roots : page->roots)[node].fetch_add(1);
     if (order != nullptr) place = strtoull(order, nullptr, 10);
     if (client) process.client.store(1);
-    return take_slot(State::run, process, mix_key(client ? 2 : 1, place));
+    return take_slot(State::run, process, mix_key((client ? 2 : 1) + 16 * node, place));
 }
 
 void join_group() {
@@ -194,6 +210,7 @@ void join_group() {
     self.process->attached.store(1);
     self.process->orderly.store(0);
     self.process->pid.store(own_pid());
+    find_node(*self.process);
     enter();
     if (serial() && slot->state.load() == State::run) {
         // An event of its own: the new image goes on in its place in the order, not when its libraries happen
@@ -326,6 +343,13 @@ void leave_process() {
     self.process->orderly.store(1);
     page->acts.fetch_add(1);
     page->signals.fetch_add(1);
+}
+
+void set_title(const char* title, uint32_t ranks) {
+    if (page == nullptr || self.process == nullptr) return;
+    if (ranks < self.process->title_rank_count.load()) return;
+    self.process->title_rank_count.store(ranks);
+    snprintf(self.process->title, sizeof self.process->title, "%s", title);
 }
 
 void set_may_vanish(bool may_vanish) {

@@ -28,6 +28,9 @@ void name_child(Slot& slot, pid_t pid);  // posix_spawn: the child finds its slo
 
 void leave_process();  // the process is about to end, as it wants to
 // Around exec: the new program may be one that the library cannot enter, and then nobody says how it ends.
+// What the process is to a group of so many ranks, for messages to people. The largest group counts.
+void set_title(const char* title, uint32_t ranks);
+
 void set_may_vanish(bool may_vanish);
 void mark_orderly(pid_t pid);  // this process's end is not an accident
 Process* find_process(pid_t pid);

@@ -119,7 +119,7 @@ Wake end_wait() {
             wait_for_turn(slot);
             // What woke us was an act; nothing that we do may seem earlier. Read when it is our turn: before,
             // others may still act.
-            raise_to(slot.local_ns, page->act_ns.load());
+            raise_to(slot.local_ns, page->act_ns[self.process->node.load(std::memory_order_relaxed)].load());
         } else {
             take_place(slot, State::block);
         }

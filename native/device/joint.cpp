@@ -13,6 +13,8 @@
 #include "device/process.h"
 #include "device/time.h"
 
+extern "C" void revati_clock_title(const char* title, uint32_t ranks) __attribute__((weak));
+
 namespace revati::device {
 namespace {
 
@@ -263,6 +265,11 @@ std::shared_ptr<JointGroup> JointGroup::enter(const std::string& name, int ranks
     ++page->entered;
     ++page->tick;
     wake_word(&page->tick);
+    if (revati_clock_title != nullptr) {
+        const std::string title = "rank " + std::to_string(rank) + " of " + std::to_string(ranks) +
+                                  " of the group '" + name + "', GPU " + std::to_string(physical_device);
+        revati_clock_title(title.c_str(), static_cast<uint32_t>(ranks));
+    }
     return group;
 }
 

@@ -17,11 +17,26 @@ from revati.launcher.clock import GROUP_ENDED_EXIT_CODE, MODES
 from revati.launcher.membership import Membership
 from revati.launcher.names import Record
 from revati.launcher.readiness import Readiness
+from revati.launcher.remote import TOKEN_VARIABLE, Host, read_token
 from revati.launcher.summary import Summary
 from revati.tracing import chrome, records
 
 # Options that only the command that starts a session may give.
-_FOUNDING = ("gpu", "gpus", "nodes", "network", "clock", "scheduler", "clients", "ready", "trace")
+_FOUNDING = (
+    "gpu",
+    "gpus",
+    "nodes",
+    "network",
+    "clock",
+    "scheduler",
+    "clients",
+    "ready",
+    "trace",
+    "coordinator",
+    "host_rank",
+    "token_file",
+    "tls_ca",
+)
 # Of these, the ones for which others must be able to come.
 _NAMED = ("clients", "ready")
 # Options that only a command that joins one may give.
@@ -45,6 +60,24 @@ _CLOCK_SPEAKS_S = 2.0
     help="What time is (docs/clock.md).  [default: modelled with --session, off without]",
 )
 @scheduler_option
+@click.option(
+    "--coordinator",
+    metavar="HOST:PORT",
+    help="The nodes are hosts of their own, and this is where they meet: see `revati coordinator serve`.",
+)
+@click.option(
+    "--host-rank", type=int, metavar="R", help="With --coordinator: which of the nodes this host is."
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"With --coordinator: what this host presents.  [default: ${TOKEN_VARIABLE}]",
+)
+@click.option(
+    "--tls-ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --coordinator: whose certificates to trust, PEM; without it there is no TLS.",
+)
 @click.option(
     "--session",
     metavar="NAME",
@@ -80,6 +113,10 @@ def command(
     node: int,
     clock: str | None,
     scheduler: str,
+    coordinator: str | None,
+    host_rank: int | None,
+    token_file: Path | None,
+    tls_ca: Path | None,
     session: str | None,
     client: bool | None,
     clients: int | None,
@@ -114,10 +151,11 @@ def command(
             "a command without --session",
             "nobody else can join it",
         )
+    host = _host(coordinator, host_rank, token_file, tls_ca)
     emulation = Emulation(
         gpu,
         gpus,
-        clock or ("off" if session is None else "modelled"),
+        clock or ("off" if session is None and host is None else "modelled"),
         name=session,
         command=command_line,
         ready=Readiness.parse(ready) if ready else Readiness.of_command(command_line),
@@ -127,6 +165,7 @@ def command(
         nodes=nodes,
         network=network,
         node=node,
+        host=host,
     )
     sys.exit(_found(emulation, command_line, named=session is not None, out=out, trace=trace))
 
@@ -226,6 +265,19 @@ def _join(
         _print(Summary.clock_lines(message))
         return GROUP_ENDED_EXIT_CODE
     return code
+
+
+def _host(coordinator: str | None, rank: int | None, token_file: Path | None, ca: Path | None) -> Host | None:
+    if (coordinator is None) != (rank is None):
+        raise UsageError("--coordinator and --host-rank go together.")
+    if coordinator is None or rank is None:
+        _refuse(
+            [name for name, value in (("token_file", token_file), ("tls_ca", ca)) if value is not None],
+            "a command without --coordinator",
+            "leave it out",
+        )
+        return None
+    return Host(coordinator, rank, read_token(token_file), ca)
 
 
 def _is_free(name: str) -> bool:

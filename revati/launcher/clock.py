@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from revati.catalogue import Network
 from revati.errors import ClockError, UnsupportedError
-from revati.launcher.session import VARIABLE
+from revati.launcher.session import NODE_VARIABLE, VARIABLE
 from revati.paths import library_dir
 
 # `off`: durations are waited for in real time.
@@ -18,11 +20,49 @@ MODES = ("off", "modelled", "cpu", "wall")
 # How the group's threads are put onto CPUs; `fifo` needs rights, `auto` takes what is there (docs/clock.md).
 SCHEDULERS = ("auto", "fair", "fifo")
 CLIENT_VARIABLE = "REVATI_CLOCK_CLIENT"
+# For programs: where those of other nodes find them.
+ADDRESS_VARIABLE = "REVATI_NODE_ADDRESS"
 # Whoever has it may be killed without ending the group.
 GUEST_VARIABLE = "REVATI_CLOCK_GUEST"
 # What `revati-clockd` exits with when it has ended the group; `revati run` does the same.
 GROUP_ENDED_EXIT_CODE = 87
 _CONTROL_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The machines that a session stands for, and what TCP between them costs.
+
+    Attributes:
+        count: How many.
+        network: What joins them.
+        own: The only one that is on this host, if there are several hosts.
+        agent: Then, the descriptor of the socket to the host agent.
+    """
+
+    count: int
+    network: Network
+    own: int | None = None
+    agent: int | None = None
+
+    def arguments(self) -> list[str]:
+        """For `revati-clockd serve`."""
+        words = ["--nodes", str(self.count)]
+        words += ["--network-latency", str(self.network.host_latency_ns)]
+        words += ["--network-bandwidth", f"{self.network.host_bandwidth:.0f}"]
+        if self.own is not None and self.agent is not None:
+            words += ["--host", str(self.own), "--agent", str(self.agent)]
+        return words
+
+
+def node_address(node: int) -> str:
+    """Where programs of other nodes reach this one (native/clock/node_address.h)."""
+    return f"127.82.86.{node + 1}"
+
+
+def node_variables(node: int) -> dict[str, str]:
+    """What a program's environment says about the node that it runs on."""
+    return {NODE_VARIABLE: str(node), ADDRESS_VARIABLE: node_address(node)}
 
 
 class ClockControl:
@@ -115,6 +155,7 @@ class Clock(ClockControl):
         costs: Sequence[str] = (),
         record: bool = False,
         scheduler: str = "auto",
+        nodes: Nodes | None = None,
     ) -> None:
         """Starts serving.
 
@@ -125,6 +166,7 @@ class Clock(ClockControl):
             costs: What host work costs, as `HostCosts.assignments` says it.
             record: Whether to write what threads do between waits to `work.PID`.
             scheduler: One of `SCHEDULERS`.
+            nodes: The session's machines, if there are several.
 
         Raises:
             UnsupportedError: The clock is not installed, or this host cannot carry it.
@@ -147,6 +189,7 @@ class Clock(ClockControl):
             command += ["--cost", cost]
         if record:
             command.append("--record")
+        command += nodes.arguments() if nodes else []
         # Our end of its standard input closes when we end, however that comes.
         command += ["--with-stdin"]
         with log.open("wb") as errors:
@@ -157,6 +200,7 @@ class Clock(ClockControl):
                 stderr=errors,
                 start_new_session=True,
                 env={**os.environ, VARIABLE: str(session)},
+                pass_fds=[nodes.agent] if nodes and nodes.agent is not None else [],
             )
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != b"ready":

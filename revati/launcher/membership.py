@@ -11,11 +11,11 @@ from typing import Self
 
 from revati.errors import ServerError, UsageError
 from revati.launcher import names
-from revati.launcher.clock import CLIENT_VARIABLE, GUEST_VARIABLE, ClockControl
+from revati.launcher.clock import CLIENT_VARIABLE, GUEST_VARIABLE, ClockControl, node_variables
 from revati.launcher.group import CommandGroup
 from revati.launcher.process import SupervisedProcess
 from revati.launcher.readiness import Readiness
-from revati.launcher.session import NODE_VARIABLE, Session
+from revati.launcher.session import Session
 
 _POLL_S = 0.3
 
@@ -94,7 +94,7 @@ class Membership:
             raise UsageError(
                 f"session '{self.record.name}' has no node {node}; it has {self.record.nodes}, from 0."
             )
-        variables: dict[str, str] = {NODE_VARIABLE: str(node)} if self.record.nodes > 1 else {}
+        variables: dict[str, str] = node_variables(node) if self.record.nodes > 1 else {}
         if self.clock:
             variables[GUEST_VARIABLE] = "1"
             if client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,12 @@ FOLDER = Path(__file__).parent
 LATE_MS = 500
 
 
-def run_ranks(program: str, gpus: int, *arguments: str, nodes: int = 1) -> str:
+def started(program: str, gpus: int, *arguments: str, nodes: int = 1) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("revati")), "run", "--gpu", "h200-sxm", "--gpus", str(gpus)]
     command += ["--nodes", str(nodes), "--clock", "modelled", "--"]
     # What vLLM's code costs between its calls says nothing of these programs'.
     variables = {"PYTHONPATH": os.pathsep.join([str(FOLDER), *sys.path]), "REVATI_HOST_COSTS": "driver"}
-    done = subprocess.run(
+    return subprocess.run(
         [*command, sys.executable, str(FOLDER / "nccl" / "programs" / program), *arguments],
         env=os.environ | variables,
         capture_output=True,
@@ -27,6 +28,10 @@ def run_ranks(program: str, gpus: int, *arguments: str, nodes: int = 1) -> str:
         timeout=600,
         check=False,
     )
+
+
+def run_ranks(program: str, gpus: int, *arguments: str, nodes: int = 1) -> str:
+    done = started(program, gpus, *arguments, nodes=nodes)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -68,3 +73,11 @@ def test_ranks_on_two_nodes_meet_over_the_network() -> None:
     for measured, expected in zip(printed, (within, across, message), strict=True):
         assert expected <= measured <= expected + gap + 2 * events + 1000, (printed, within, across, message)
     assert across > 2 * within
+
+
+def test_a_rank_that_dies_ends_the_group_by_name() -> None:
+    done = started("slow_rank.py", 3, "crash")
+    assert done.returncode == 87, done.stdout + done.stderr
+    assert re.search(
+        r"process \d+ \(rank 2 of 3 of the group '.*', GPU 2\) was killed or crashed", done.stderr
+    )

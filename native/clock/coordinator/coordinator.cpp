@@ -28,6 +28,7 @@ constexpr int64_t housekeeping_every_ns = 20 * ms;
 // A thread that is counted and asleep this long is in a call that is not wrapped. Only a rate limit: the
 // finding itself is proven.
 constexpr int64_t unknown_call_look_ns = 500 * us;
+constexpr int64_t network_look_ns = 1 * ms;  // in real time, for what goes from node to node
 constexpr int unknown_call_looks = 2;
 
 int64_t real_ns(clockid_t clock = CLOCK_MONOTONIC) {
@@ -55,16 +56,30 @@ bool is_client(const Process& process) {
 
 }  // namespace
 
-Coordinator::Coordinator(Page& page, std::string session, const WatchdogLimits& limits, Placement placement)
+Coordinator::Coordinator(Page& page, std::string session, const WatchdogLimits& limits, Placement placement,
+                         std::unique_ptr<Network> network, int agent_fd)
     : page_(page),
       session_(std::move(session)),
       limits_(limits),
       placement_(std::move(placement)),
-      proof_(page) {
+      proof_(page),
+      network_(std::move(network)) {
     page_.coordinator_pid.store(getpid());
     prctl(PR_SET_TIMERSLACK, 1UL);
     const char* trace_path = getenv("REVATI_CLOCK_TRACE");
     if (trace_path != nullptr) trace_ = fopen(trace_path, "we");
+    if (agent_fd >= 0) {
+        leave_ = std::make_unique<Leave>(agent_fd);
+        leave_->on_arm = [this](int64_t virtual_ns, int64_t realtime_ns) { arm_at(virtual_ns, realtime_ns); };
+        leave_->on_packet = [this](Packet packet) {
+            if (network_ != nullptr) network_->take(std::move(packet));
+        };
+        if (network_ != nullptr) {
+            network_->outgoing = [this](const Packet& packet) {
+                leave_->send(packet, packet.arrival_ns + network_->latency_ns());
+            };
+        }
+    }
     if (page_.command_arm.load() != 0) arm();
 }
 
@@ -73,26 +88,51 @@ int Coordinator::run() {
         if (page_.command_stop.load() != 0) break;
         if (page_.failed.load() != 0) fail("a member could not go on (its message is above)");
         if (real_ns() >= next_housekeeping_ns_) housekeeping();
+        if (leave_ != nullptr) leave_->listen(0);
+        if (leave_ != nullptr && !leave_->end().empty()) fail(leave_->end());
         if (page_.armed.load() != 0) {
             step();
         } else if (page_.command_arm.load() != 0) {
             arm();
         } else {
-            wait_for_kick(page_.kicks.load(), housekeeping_every_ns);
+            idle_in_real_time();
         }
     }
+    if (page_.command_stop.load() == stop_abandoned && why_failed_.empty())
+        why_failed_ = "the Revati that started its session was killed";
+    if (leave_ != nullptr) leave_->say_stopped(why_failed_);
     return exit_code_;
+}
+
+void Coordinator::idle_in_real_time() {
+    if (network_ == nullptr) {
+        wait_for_kick(page_.kicks.load(), housekeeping_every_ns);
+        return;
+    }
+    network_->collect();
+    wait_for_kick(page_.kicks.load(), network_look_ns);
 }
 
 // Both clocks start virtual time at a whole second: then doubles made of them have the same last bits in
 // every run.
 void Coordinator::arm() {
+    if (leave_ != nullptr) {
+        // All hosts begin at the same moment; it comes from the agent.
+        leave_->want_arm();
+        idle_in_real_time();
+        return;
+    }
+    arm_at(round_up(real_ns() + page_.shift_ns.load() + arming_gap_ns, arming_grid_ns),
+           round_up(real_ns(CLOCK_REALTIME), ns_per_s));
+}
+
+void Coordinator::arm_at(int64_t virtual_ns, int64_t realtime_ns) {
+    if (page_.armed.load() != 0) return;
+    if (network_ != nullptr) network_->collect();
     placement_.take();
-    const int64_t virtual_ns = round_up(real_ns() + page_.shift_ns.load() + arming_gap_ns, arming_grid_ns);
-    const int64_t realtime_ns = round_up(real_ns(CLOCK_REALTIME), ns_per_s);
     assign_keys(page_);
     page_.v_ns.store(virtual_ns);
-    page_.act_ns.store(virtual_ns);
+    for (std::atomic<int64_t>& act_ns : page_.act_ns) act_ns.store(virtual_ns);
     page_.realtime_offset_ns.store(realtime_ns - virtual_ns);
     if (page_.mode == Mode::wall) page_.shift_ns.store(virtual_ns - real_ns());
     acts_changed_v_ns_ = virtual_ns;
@@ -142,6 +182,7 @@ void Coordinator::step() {
         return;
     }
     note_productive_release();
+    collect();
     const Candidate next = next_event();
     if (next.is_ready) {
         page_.counters.ready.fetch_add(1, std::memory_order_relaxed);
@@ -149,8 +190,11 @@ void Coordinator::step() {
         release(*next.slot, State::ready);
         return;
     }
-    const bool moves_time = next.slot != nullptr && next.slot->deadline_ns.load() > page_.v_ns.load();
-    if (next.slot == nullptr || moves_time) {
+    const int64_t arrival_ns = network_ != nullptr ? network_->next_arrival_ns() : no_deadline;
+    const int64_t deadline_ns = next.slot != nullptr ? next.slot->deadline_ns.load() : no_deadline;
+    const int64_t moment_ns = std::min(arrival_ns, deadline_ns);
+    const bool moves_time = moment_ns != no_deadline && moment_ns > page_.v_ns.load();
+    if (moment_ns == no_deadline || moves_time) {
         Slot* spinner = spinner_to_recheck();
         if (spinner != nullptr) {
             page_.counters.rechecks.fetch_add(1, std::memory_order_relaxed);
@@ -160,12 +204,44 @@ void Coordinator::step() {
             return;
         }
     }
-    if (start_prices(next.slot == nullptr || moves_time)) return;
-    if (next.slot == nullptr || (moves_time && held())) {
+    if (start_prices(moment_ns == no_deadline || moves_time)) return;
+    if (moment_ns == no_deadline || (moves_time && held())) {
+        if (leave_ != nullptr) leave_->report(page_.v_ns.load(), moment_ns, held());
         idle();
         return;
     }
-    release(*next.slot, State::block);
+    if (moves_time && !may_move_to(moment_ns)) return;
+    if (arrival_ns <= deadline_ns) {
+        deliver(arrival_ns);
+    } else {
+        release(*next.slot, State::block);
+    }
+}
+
+// Otherwise waits for the leave, or for whatever else may have changed, a while.
+bool Coordinator::may_move_to(int64_t moment_ns) {
+    if (leave_ == nullptr) return true;
+    if (network_ != nullptr) network_->floor_ns = moment_ns;
+    if (leave_->may_move_to(moment_ns)) return true;
+    leave_->report(page_.v_ns.load(), moment_ns, false);
+    leave_->listen(static_cast<int>(housekeeping_every_ns / ms));
+    return false;
+}
+
+void Coordinator::collect() {
+    if (network_ == nullptr || page_.acts.load() == collected_acts_) return;
+    network_->collect();
+    collected_acts_ = page_.acts.load();
+}
+
+// Packets of one moment come before whoever waits for it.
+void Coordinator::deliver(int64_t moment_ns) {
+    if (moment_ns > page_.v_ns.load()) {
+        page_.v_ns.store(moment_ns);
+        page_.counters.jumps.fetch_add(1, std::memory_order_relaxed);
+    }
+    page_.epoch.fetch_add(1);
+    network_->deliver_next();
 }
 
 // Then that this code runs at all is the proof: on the group's CPU nobody else could.
@@ -292,6 +368,10 @@ bool Coordinator::held() const {
 }
 
 void Coordinator::idle() {
+    if (leave_ != nullptr) {
+        leave_->listen(1);
+        return;
+    }
     wait_for_kick(page_.kicks.load(), ms);
     check_stuck();
 }
@@ -402,7 +482,9 @@ void Coordinator::check_process(Process& process, uint32_t index) {
     process.pid.store(0);
     process.used.store(0);
     page_.counters.dead.fetch_add(1, std::memory_order_relaxed);
-    if (by_accident) fail("process " + std::to_string(pid) + " was killed or crashed");
+    if (!by_accident) return;
+    const std::string title = process.title[0] != '\0' ? " (" + std::string(process.title) + ")" : "";
+    fail("process " + std::to_string(pid) + title + " was killed or crashed");
 }
 
 void Coordinator::check_stuck() {
@@ -442,6 +524,7 @@ bool Coordinator::wait_for_kick(uint32_t seen, int64_t timeout_ns) {
 
 void Coordinator::fail(const std::string& why) {
     if (done_) return;
+    why_failed_ = why;
     end_group(page_, session_, why);
     exit_code_ = exit_code_group_ended;
     done_ = true;

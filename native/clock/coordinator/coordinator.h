@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdio>
+#include <memory>
 #include <string>
 
 #include "../page.h"
+#include "leave.h"
+#include "network.h"
 #include "placement.h"
 #include "proof.h"
 
@@ -19,7 +22,9 @@ struct WatchdogLimits {
 
 class Coordinator {
   public:
-    Coordinator(Page& page, std::string session, const WatchdogLimits& limits, Placement placement);
+    // With `agent_fd` >= 0 time moves only as far as the host agent at its other end permits.
+    Coordinator(Page& page, std::string session, const WatchdogLimits& limits, Placement placement,
+                std::unique_ptr<Network> network, int agent_fd);
 
     // Runs until told to stop or the group ended. Returns the exit code.
     int run();
@@ -33,7 +38,10 @@ class Coordinator {
     void arm();
     bool has_members() const;
     bool start_prices(bool at_rest);
+    void arm_at(int64_t virtual_ns, int64_t realtime_ns);
+    void idle_in_real_time();
     void step();
+    bool may_move_to(int64_t moment_ns);
     void wait_for_runners();
     void mark_unknown_calls();
     bool quiescent();
@@ -45,6 +53,8 @@ class Coordinator {
     void trace(const Slot& slot, State from) const;
     bool held() const;
     void idle();
+    void collect();
+    void deliver(int64_t moment_ns);
 
     void release_due();  // wall mode
 
@@ -62,7 +72,11 @@ class Coordinator {
     WatchdogLimits limits_;
     Placement placement_;
     Proof proof_;
+    std::unique_ptr<Network> network_;  // null: one node
+    std::unique_ptr<Leave> leave_;      // null: one host
+    uint64_t collected_acts_ = UINT64_MAX;
     FILE* trace_ = nullptr;
+    std::string why_failed_;
     int exit_code_ = 0;
     bool done_ = false;
     uint64_t free_until_epoch_ = 0;

@@ -74,7 +74,7 @@ void assign_keys(Page& page) {
     std::vector<Task> processes;
     for (uint32_t i = 0; i < page.process_count.load(); ++i) {
         const Process& process = page.processes[i];
-        Task task{i, process.pid.load(), 0, process.client.load()};
+        Task task{i, process.pid.load(), 0, process.client.load() + 2 * process.node.load()};
         if (process.used.load() == 0 || task.id == 0) continue;
         if (read_task("/proc/" + std::to_string(task.id), task)) processes.push_back(task);
     }

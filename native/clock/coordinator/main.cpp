@@ -11,7 +11,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "../raw.h"
 #include "coordinator.h"
@@ -44,6 +46,11 @@ constexpr const char* usage =
     "               --stuck-after SECONDS      real time without anything to do until the group is ended "
     "(default 60)\n"
     "               --arm                      virtual from the start\n"
+    "               --nodes N                  machines that the session stands for (default 1)\n"
+    "               --network-latency NS       of a TCP message from one of them to another\n"
+    "               --network-bandwidth BYTES  per second, the same\n"
+    "               --host N --agent FD        this host is node N; time moves as far as the host agent "
+    "permits\n"
     "               --with-stdin               end when standard input closes: with whoever started it\n"
     "  arm        make time virtual; returns when it is\n"
     "  hold       let virtual time stand still\n"
@@ -62,6 +69,8 @@ struct Arguments {
     bool arm = false;
     bool with_stdin = false;
     bool clients_given = false;
+    NetworkOptions network;
+    int agent_fd = -1;
 };
 
 [[noreturn]] void fail_usage(const std::string& what) {
@@ -120,6 +129,16 @@ Arguments parse(int count, char** words) {
             arguments.options.record = true;
         } else if (word == "--arm") {
             arguments.arm = true;
+        } else if (word == "--nodes") {
+            arguments.network.nodes = static_cast<uint32_t>(strtoul(value().c_str(), nullptr, 10));
+        } else if (word == "--network-latency") {
+            arguments.network.latency_ns = strtoll(value().c_str(), nullptr, 10);
+        } else if (word == "--network-bandwidth") {
+            arguments.network.bandwidth = strtod(value().c_str(), nullptr);
+        } else if (word == "--host") {
+            arguments.network.own_node = static_cast<int>(strtol(value().c_str(), nullptr, 10));
+        } else if (word == "--agent") {
+            arguments.agent_fd = static_cast<int>(strtol(value().c_str(), nullptr, 10));
         } else if (word == "--with-stdin") {
             arguments.with_stdin = true;
         } else {
@@ -127,6 +146,12 @@ Arguments parse(int count, char** words) {
         }
     }
     if (arguments.session.empty()) fail_usage("no --session");
+    const NetworkOptions& network = arguments.network;
+    if (network.nodes < 1 || network.nodes > max_nodes || network.own_node >= static_cast<int>(network.nodes))
+        fail_usage("--nodes must be 1 to 8, and --host one of them, from 0");
+    if (network.nodes > 1 && (network.latency_ns < 1 || !(network.bandwidth > 0)))
+        fail_usage("several nodes need --network-latency and --network-bandwidth");
+    if ((network.own_node < 0) != (arguments.agent_fd < 0)) fail_usage("--host and --agent go together");
     return arguments;
 }
 
@@ -149,7 +174,10 @@ int coordinate(Page& page, const Arguments& arguments, const Placement& placemen
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     signal(SIGTERM, on_end_signal);
     signal(SIGINT, SIG_IGN);
-    Coordinator coordinator(page, arguments.session, arguments.limits, placement);
+    std::unique_ptr<Network> network;
+    if (arguments.network.nodes > 1) network = std::make_unique<Network>(page, arguments.network);
+    Coordinator coordinator(page, arguments.session, arguments.limits, placement, std::move(network),
+                            arguments.agent_fd);
     puts("ready");
     fflush(stdout);
     const int code = coordinator.run();
@@ -177,7 +205,7 @@ void watch_stdin(Page& page, pid_t child) {
         if (watched[1].revents == 0 || read(STDIN_FILENO, ignored, sizeof ignored) > 0) continue;
         fprintf(stderr, "revati clock: whoever started the session is gone\n");
         watched[1].fd = -1;
-        page.command_stop.store(1);
+        page.command_stop.store(stop_abandoned);
         kick(page);
     }
 }
@@ -185,6 +213,7 @@ void watch_stdin(Page& page, pid_t child) {
 // Serves in a child and watches it: whoever of the two dies, the other ends the group.
 int serve(const Arguments& arguments) {
     Page& page = *create_page(arguments.session, arguments.options);
+    page.nodes = arguments.network.nodes;
     const Placement placement(page, arguments.options);
     if (!placement.obstacle().empty()) {
         fprintf(stderr, "revati-clockd: %s\n", placement.obstacle().c_str());

@@ -85,7 +85,7 @@ void print_threads(const Page& page, FILE* out) {
 void end_group(Page& page, const std::string& session, const std::string& why) {
     page.failed.store(1);
     fprintf(stderr, "revati clock: %s; the group ends\n", why.c_str());
-    FILE* file = fopen((session + "/fatal.clock").c_str(), "we");
+    FILE* file = fopen((session + "/fatal.clock").c_str(), "wxe");  // the first reason counts
     if (file != nullptr) {
         fprintf(file, "%s\n", why.c_str());
         explain(page, file);

@@ -1,4 +1,5 @@
-"""Three ranks in processes of their own; the last one comes late to one collective. Each prints when its work was done.
+"""Three ranks in processes of their own; the last one comes late to one collective, or crashes
+before it. Each prints when its work was done.
 
 The ranks do, on one stream each: an all-reduce of ranks 0 and 1, an all-reduce of all three, and again one of ranks 0
 and 1. Times are in nanoseconds of the process's clock.
@@ -6,6 +7,7 @@ and 1. Times are in nanoseconds of the process's clock.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import sys
 import time
@@ -25,7 +27,7 @@ CUDA = (
     "int cuEventElapsedTime(float*, void*, void*); int cuMemAlloc_v2(unsigned long long*, size_t);"
 )
 BFLOAT16, SUM, ELEMENTS = 9, 0, 1 << 20
-LATE_S = float(sys.argv[1])
+LATE_S = 0.5 if sys.argv[1] == "crash" else float(sys.argv[1])
 
 
 def run(rank: int, unique: tuple[bytes, bytes], out: SimpleQueue[tuple[int, list[str]]]) -> None:
@@ -46,6 +48,8 @@ def run(rank: int, unique: tuple[bytes, bytes], out: SimpleQueue[tuple[int, list
     began = time.monotonic_ns()
     if rank == 2:
         time.sleep(LATE_S)
+        if sys.argv[1] == "crash":
+            ctypes.string_at(0)
     for event, communicator in zip(events[1:], (pair, everybody, pair), strict=True):
         if communicator != NULL:
             nccl.ok("ncclAllReduce", *reduce, communicator, NULL)

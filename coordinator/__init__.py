@@ -1,0 +1,1 @@
+"""Several hosts as one virtual time: the coordinator that all of them ask, and the agent of each (docs/ranks.md)."""
