@@ -72,6 +72,7 @@ class Agent:
         self.settings = settings
         self._metadata = ((TOKEN_HEADER, f"Bearer {token}"),)
         self._sequence = 0
+        self._writing = asyncio.Lock()
         self._heard_s = time.monotonic()
         self._said_goodbye = False
 
@@ -233,11 +234,12 @@ class Agent:
         await self._send(stream, pb.FromHost(goodbye=pb.Goodbye(why=why)))
 
     async def _send(self, stream: Any, message: pb.FromHost) -> None:
-        # Numbered here and written in the same order: `write` queues before it first yields.
-        message.sequence = self._sequence
-        self._sequence += 1
-        with contextlib.suppress(asyncio.InvalidStateError, asyncio.CancelledError):
-            await stream.write(message)
+        # One at a time: gRPC takes no second message before it has the first.
+        async with self._writing:
+            message.sequence = self._sequence
+            self._sequence += 1
+            with contextlib.suppress(asyncio.InvalidStateError, grpc.RpcError):
+                await stream.write(message)
 
 
 async def _end_of_stdin() -> None:
