@@ -296,6 +296,19 @@ def test_grouped_gemm_grows_with_rows_and_experts(estimator: _native.Estimator) 
     assert moe(estimator, 1000, 8)[0] < moe(estimator, 1000, 128)[0]
 
 
+def test_norms_of_queries_and_keys_in_one_kernel(estimator: _native.Estimator) -> None:
+    """Its integers are the rows of each, 2048 tokens of 64 and of 8 heads, and not the two sides of one matrix."""
+    args = [p(), p(), p(), p(), i(2048 * 64), i(2048 * 8), p(0), p(0)]
+    estimator.gemm(2048, (64 + 8 + 8) * 128, 5120)
+    together = estimator.kernel("triton_red_fused_2", [4608], [256], args)
+    assert together == estimator.by_bytes("norm", 2 * 2 * 2048 * 80 * 128)
+    # With an operation in its name it is one norm of a matrix.
+    one = estimator.kernel(
+        "triton_red_fused_rms_norm_2", [2048], [256], [p(), p(), i(2048), i(5120), p(0), p(0)]
+    )
+    assert one == estimator.by_bytes("norm", 2 * 2048 * 5120)
+
+
 def test_inductor_kernels_count_tensors_and_elements(estimator: _native.Estimator) -> None:
     hidden = [p(0), p(0)]
     args = [p(), p(), p(), i(4096 * 100), *hidden]
