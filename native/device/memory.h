@@ -34,6 +34,10 @@ REVATI_API Status allocate_managed(int device, size_t bytes, void** out);
 REVATI_API Status free_device(void* pointer);
 REVATI_API Status allocate_pinned(int device, size_t bytes, void** out);
 REVATI_API Status free_pinned(void* pointer);
+// Pinned memory that the program asks a device address for, when it has cleared it: vLLM keeps a row of token
+// ids of the longest context for each request, half a gigabyte of zeros in every worker. Clean pages read the
+// same and take no room. Only the first time: later the device's side may write at any time.
+REVATI_API void give_back_if_clear(const Allocation& allocation);
 REVATI_API Status register_host(int device, void* pointer, size_t bytes);
 REVATI_API Status unregister_host(void* pointer);
 

@@ -179,6 +179,7 @@ REVATI_DRIVER cuMemHostGetDevicePointer_v2(CUdeviceptr* out, void* pointer, unsi
     if (CUresult error = require_context()) return error;
     bool known = device::find_allocation(pointer, &allocation) && on_host(allocation);
     if (!known) return CUDA_ERROR_INVALID_VALUE;
+    device::give_back_if_clear(allocation);
     *out = to_address(pointer);
     return CUDA_SUCCESS;
 }

@@ -147,6 +147,7 @@ cudaError_t cudaHostGetDevicePointer(void** out, void* pointer, unsigned flags) 
     return on_device([=](int) {
         device::Allocation allocation;
         if (!host_allocation(pointer, &allocation)) return Status::invalid_value;
+        device::give_back_if_clear(allocation);
         *out = pointer;  // unified addressing
         return Status::ok;
     });

@@ -1,7 +1,10 @@
 #include "device/memory.h"
 
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <vector>
 
 #include "check.h"
 #include "device/device.h"
@@ -158,6 +161,34 @@ CASE(ipc_shares_what_was_written_before_and_after) {
     waitpid(child, &status, 0);
     CHECK_EQUAL(status, 0);
     CHECK(open_shared_memory(0, handle, nullptr) == Status::invalid_value);
+}
+
+size_t resident_pages(const void* memory, size_t bytes) {
+    std::vector<unsigned char> pages(bytes / 4096);
+    mincore(const_cast<void*>(memory), bytes, pages.data());
+    size_t count = 0;
+    for (const unsigned char page : pages) count += page & 1;
+    return count;
+}
+
+CASE(pinned_memory_that_the_program_has_cleared_takes_no_room) {
+    for (const bool clear : {true, false}) {
+        void* memory = nullptr;
+        CHECK(allocate_pinned(0, 32 * mib, &memory) == Status::ok);
+        memset(memory, 0, 32 * mib);
+        auto* const bytes = static_cast<char*>(memory);
+        if (!clear) bytes[20 * mib] = 1;
+        Allocation allocation;
+        CHECK(find_allocation(memory, &allocation));
+        CHECK_EQUAL(resident_pages(memory, 32 * mib), 32 * mib / 4096);
+        give_back_if_clear(allocation);
+        CHECK_EQUAL(resident_pages(memory, 32 * mib), clear ? size_t{0} : 32 * mib / 4096);
+        CHECK_EQUAL(static_cast<int>(bytes[20 * mib]), clear ? 0 : 1);
+        memset(memory, 0, 32 * mib);
+        give_back_if_clear(allocation);  // once is enough
+        CHECK_EQUAL(resident_pages(memory, 32 * mib), 32 * mib / 4096);
+        CHECK(free_pinned(memory) == Status::ok);
+    }
 }
 
 CASE(a_dead_process_gives_its_memory_back) {
