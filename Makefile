@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; both go through `make setup`.
-.PHONY: help setup demo test test-unit bench lint format clean
+.PHONY: help setup demo test test-unit bench docs lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ test-unit: setup  ## the quick tests only
 
 bench: setup  ## what the virtual GPU costs
 	@scripts/bench.sh
+
+docs: setup  ## the documentation as a site, in out/site
+	@.venv/bin/mkdocs build
 
 lint: setup  ## ruff, mypy, clang-format
 	@scripts/lint.sh

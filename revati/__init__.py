@@ -1,7 +1,8 @@
 """Run unmodified LLM serving frameworks on virtual GPUs and see how they would perform.
 
 with revati.Emulation(gpu="h200-sxm", gpus=2) as emulation:
-    emulation.run(["python", "-c", "import torch; print(torch.cuda.get_device_name())"])
+    emulation.serve("vllm", "llama-3.1-8b")
+    print(emulation.bench().ttft.p99_ms)
 """
 
 from importlib.metadata import PackageNotFoundError, version
