@@ -26,11 +26,12 @@ def main(told: Path) -> None:
     worker = context.Process(target=work)
     worker.start()
     semaphore = context.Semaphore()
+    semaphore_name = semaphore._semlock.name  # type: ignore[attr-defined]
     daemon = subprocess.Popen(["sleep", "100000"], start_new_session=True)
     what = {
         "pids": [os.getpid(), worker.pid, daemon.pid],
         "port": listener.getsockname()[1],
-        "shared": [segment.name, "sem." + semaphore._semlock.name.lstrip("/")],
+        "shared": [segment.name, "sem." + semaphore_name.lstrip("/")],
         "session": os.environ["REVATI_SESSION"],
     }
     told.with_suffix(".new").write_text(json.dumps(what))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import revati
-from revati.errors import ChildError, UsageError
+from revati.errors import ChildError, ClockError, UsageError
 
 
 class OwnError(Exception):
@@ -89,6 +89,13 @@ def test_a_function_can_start_virtual_time_itself() -> None:
 
 def test_arming_outside_is_refused() -> None:
     with pytest.raises(UsageError, match=r"inside Emulation\.call"):
+        revati.arm_clock()
+
+
+def test_arming_a_clock_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clock").touch()
+    monkeypatch.setenv("REVATI_SESSION", str(tmp_path))
+    with pytest.raises(ClockError, match="cannot be armed"):
         revati.arm_clock()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import revati
 from revati.bench import BenchResult, Load
+from revati.bench.sglang import Sglang
 from revati.errors import ServerError, UsageError
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
@@ -82,6 +83,8 @@ def test_errors(toy_vllm: Path, tmp_path: Path) -> None:
             emulation.serve("vllm", "qwen3-0.6b", tp=2, pp=2)
         with pytest.raises(ServerError, match="the model does not fit"):
             emulation.serve("vllm", "llama-3.1-70b", program=toy_vllm)
+    with pytest.raises(UsageError, match="not offered for sglang"):
+        Sglang().parallelism(2, 1)
     with pytest.raises(UsageError, match="no profile"):
         revati.Emulation(profile=tmp_path / "none.rvm")
     with pytest.raises(UsageError, match="leave the request rate out"):

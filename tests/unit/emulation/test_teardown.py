@@ -64,9 +64,8 @@ class Owner:
         wait_for(lambda: all(map(is_gone, self.held["pids"])), f"processes are left: {self.held['pids']}")
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", self.held["port"])) != 0
-        for name in self.held["shared"]:
-            shared = Path("/dev/shm", name)
-            wait_for(lambda shared=shared: not shared.exists(), f"{shared} is left")
+        shared = [Path("/dev/shm", name) for name in self.held["shared"]]
+        wait_for(lambda: not any(path.exists() for path in shared), f"one of {shared} is left")
         session = Path(self.held["session"])
         wait_for(lambda: not session.exists(), f"{session} is left")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,14 @@ def test_two_benchmarks(swept: Path, tmp_path: Path) -> None:
     document: dict[str, Any] = json.loads((tmp_path / "report.json").read_text())
     assert document["title"] == "2 benchmarks"
     assert document["fluidity_deadlines_ms"] == {"first": 20, "between": 5}
+
+
+def test_plotly_is_optional(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['plotly'] = None; from revati.cli import main; main()"
+    command = [sys.executable, "-P", "-c", code, "report", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 3
+    assert "pip install 'revati[report]'" in done.stderr
 
 
 def test_what_is_no_subject(swept: Path, tmp_path: Path) -> None:

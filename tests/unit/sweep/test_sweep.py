@@ -229,6 +229,37 @@ def test_no_store(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
+def test_a_store_of_another_version(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.set_fact("version", 0)
+    with pytest.raises(UsageError, match="written by another version"):
+        Store(tmp_path)
+
+
+def test_a_worker_that_is_killed(file: Callable[[str], Path], tmp_path: Path) -> None:
+    from revati.sweep import expand, schema, worker
+    from revati.sweep.trial import Work
+
+    sweep_, document = schema.read(file(""))
+    (task,) = expand.tasks(sweep_, document)
+    running = worker.Worker(Work(task.configuration, sweep_.slo, None, "off", 100, None), tmp_path / "w")
+    running.kill()
+    done = running.poll()
+    assert done is not None
+    assert done.state == "failed"
+    assert "its process ended with exit code" in (done.reason or "")
+
+
+def test_ray_is_optional(file: Callable[[str], Path]) -> None:
+    code = "import sys; sys.modules['ray'] = None; from revati.cli import main; main()"
+    command_line = [sys.executable, "-P", "-c", code, "sweep", str(file("")), "--ray", "auto"]
+    done = subprocess.run(
+        command_line, cwd=file("").parent, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 3
+    assert "pip install 'revati[sweep]'" in done.stderr
+
+
 def test_more_than_the_machine_holds(file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from revati.sweep import expand, local, schema
 
