@@ -41,6 +41,7 @@ class LazyGroup(click.Group):
             return None
         command = importlib.import_module(f"revati.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
+        command.name = cmd_name  # the modules do not say it; the documentation is made from it
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

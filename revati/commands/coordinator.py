@@ -14,12 +14,12 @@ from revati.errors import UsageError
 from revati.launcher.remote import TOKEN_VARIABLE, check_installed, read_token
 
 
-@click.group()
+@click.group(epilog="Example: revati coordinator serve --listen 0.0.0.0:7464 --token-file token")
 def command() -> None:
     """Several hosts as one virtual time (docs/ranks.md)."""
 
 
-@command.command("token")
+@command.command("token", epilog="Example: revati coordinator token token")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def make_token(file: Path) -> None:
     """Write a new token into FILE, which only you can read."""
@@ -31,7 +31,10 @@ def make_token(file: Path) -> None:
         raise UsageError(f"cannot write the token: {error}") from error
 
 
-@command.command("serve")
+@command.command(
+    "serve",
+    epilog="Example: revati coordinator serve --listen 0.0.0.0:7464 --token-file token --tls-cert c.pem --tls-key k.pem",
+)
 @click.option("--listen", default="127.0.0.1:7464", show_default=True, metavar="HOST:PORT")
 @click.option(
     "--token-file",
