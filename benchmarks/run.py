@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from clock import clock_figures
 from figure import Figure
+from hosts import hosts_figures
 from serving import serving_figures
 
 HERE = Path(__file__).resolve().parent
@@ -190,6 +191,7 @@ def main() -> None:
         "framework": framework_figures,
         "decode": lambda: decode_figures("llama-3.1-8b"),
         "clock": lambda: clock_figures(compiled("clock_releases", "-pthread")),
+        "hosts": hosts_figures,
         "memory": lambda: memory_figures("llama-3.1-70b", "b200"),
         "serving": lambda: serving_figures(ROOT / "out" / "bench" / "serving", console.print),
     }

@@ -129,15 +129,12 @@ class Agent:
             lookahead_ns=settings.lookahead_ns,
             name=socket.gethostname(),
         )
-        try:
+        answer: object = None
+        with contextlib.suppress(grpc.RpcError):
             await self._send(stream, pb.FromHost(hello=hello))
             answer = await self._wait_for_all(stream, launcher_gone)
-        except grpc.RpcError as error:
-            raise CannotJoinError(self._reason(error)) from error
         if not isinstance(answer, pb.FromRoot):
-            with contextlib.suppress(grpc.RpcError):
-                await stream.code()
-            raise CannotJoinError(f"{settings.coordinator} closed the connection: {await stream.details()}")
+            raise CannotJoinError(await self._reason(stream))
         if answer.WhichOneof("message") == "end":
             raise CannotJoinError(answer.end.why)
         return float(answer.welcome.heartbeat_s)
@@ -165,9 +162,9 @@ class Agent:
             f"{self.settings.join_timeout_s:g} s; start the others with the same --coordinator and --session"
         )
 
-    def _reason(self, error: grpc.RpcError) -> str:
-        code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
-        details = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
+    # The exception of a single read or write may tell less than the call itself.
+    async def _reason(self, stream: Any) -> str:
+        code, details = await stream.code(), await stream.details()
         if code == grpc.StatusCode.UNAVAILABLE:
             return (
                 f"no coordinator answers at {self.settings.coordinator} ({details}); start one with `revati coordinator "

@@ -218,10 +218,14 @@ class Root(rpc.CoordinatorServicer):
 
 
 async def _write_all(context: grpc.aio.ServicerContext, outbox: asyncio.Queue[pb.FromRoot]) -> None:
+    is_open = True
     while True:
         message = await outbox.get()
         try:
-            await context.write(message)
+            if is_open:
+                await context.write(message)
+        except Exception:  # gRPC has several for a stream that is closed; whoever reads from it notices, too
+            is_open = False
         finally:
             outbox.task_done()
 

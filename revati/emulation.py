@@ -266,7 +266,9 @@ class Emulation:
 
     def _device_conf(self) -> str:
         conf = self.gpu.device_conf(self.gpus)
-        return conf + self.network.device_conf(self.nodes) if self.nodes > 1 else conf
+        if self.nodes > 1:
+            conf += self.network.device_conf(self.nodes)
+        return conf if self._host is None else conf + "separate_hosts = 1\n"
 
     def _join_nodes(self) -> Nodes | None:
         if self.nodes == 1:

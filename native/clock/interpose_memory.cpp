@@ -1,5 +1,6 @@
 // Shared memory objects: their names are written down, because a group that is ended by force cannot remove
-// them.
+// them. Machines share none, so on nodes but the first the names are others: programs find out by it whether
+// they are on one machine (vLLM's in_the_same_node_as).
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -41,19 +42,39 @@ void write_down(const char* prefix, const char* name) {
     raw_syscall(SYS_close, file);
 }
 
+class NodeName {
+  public:
+    explicit NodeName(const char* name) : name_(name) {
+        const uint32_t node = page != nullptr && self.process != nullptr ? self.process->node.load() : 0;
+        if (node == 0) return;
+        if (snprintf(text_, sizeof text_, "%s@node%u", name, node) < static_cast<int>(sizeof text_))
+            name_ = text_;
+    }
+    const char* get() const { return name_; }
+
+  private:
+    const char* name_;
+    char text_[256];
+};
+
 }  // namespace
 }  // namespace revati::clock
 
 using namespace revati::clock;
 
 REVATI_INTERPOSE int shm_open(const char* name, int flags, mode_t mode) {
-    const int descriptor = real::shm_open(name, flags, mode);
+    const NodeName here(name);
+    const int descriptor = real::shm_open(here.get(), flags, mode);
     if (descriptor >= 0 && creates(flags)) {
         const int error = errno;
-        write_down("", name + strspn(name, "/"));
+        write_down("", here.get() + strspn(name, "/"));
         errno = error;
     }
     return descriptor;
+}
+
+REVATI_INTERPOSE int shm_unlink(const char* name) {
+    return real::shm_unlink(NodeName(name).get());
 }
 
 REVATI_INTERPOSE sem_t* sem_open(const char* name, int flags, ...) {

@@ -94,6 +94,7 @@ inline RealFunction<int(pthread_t, size_t, const cpu_set_t*)> pthread_setaffinit
     "pthread_setaffinity_np"};
 inline RealFunction<int(pthread_t, int, const sched_param*)> pthread_setschedparam{"pthread_setschedparam"};
 inline RealFunction<int(const char*, int, mode_t)> shm_open{"shm_open"};
+inline RealFunction<int(const char*)> shm_unlink{"shm_unlink"};
 inline RealFunction<sem_t*(const char*, int, mode_t, unsigned)> sem_open{"sem_open"};
 inline RealFunction<long(int)> sysconf{"sysconf"};
 inline RealFunction<int()> get_nprocs{"get_nprocs"};

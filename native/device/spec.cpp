@@ -38,6 +38,9 @@ std::map<std::string, Setter> setters_for(SessionSpec* spec) {
     setters["nodes"] = [spec](const std::string& text) {
         return assign(&spec->nodes, text) && spec->nodes > 0;
     };
+    setters["separate_hosts"] = [spec](const std::string& text) {
+        return assign(&spec->separate_hosts, text);
+    };
     setters["network.nics"] = [network](const std::string& text) {
         return assign(&network->nics, text) && network->nics > 0;
     };
@@ -132,6 +135,7 @@ bool parse_session_spec(const std::string& text, SessionSpec* out, std::string* 
         pending.erase(key);
     }
     pending.erase("nodes");
+    pending.erase("separate_hosts");
     if (out->nodes == 1) {
         for (const char* key : {"network.nics", "network.bandwidth", "network.hop_ns"}) pending.erase(key);
     }

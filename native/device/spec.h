@@ -84,6 +84,7 @@ struct NetworkSpec {
 struct SessionSpec {
     int gpus = 0;  // of one node
     int nodes = 1;
+    int separate_hosts = 0;  // 1: the other nodes are other machines, with tables of their own
     GpuSpec gpu;
     NetworkSpec network;
 };

@@ -41,6 +41,14 @@ Result open(Communicator** out, int ranks, int rank, const std::string& name, in
     communicator->rank = rank;
     communicator->device = device;
     communicator->name = name;
+    const device::SessionSpec& session = device::session_spec();
+    if (session.separate_hosts != 0 && ranks > session.gpus) {
+        return fail(nullptr, system_error,
+                    "ncclCommInitRank: " + std::to_string(ranks) + " ranks and " +
+                        std::to_string(session.gpus) +
+                        " GPUs on this host: communicators across hosts are not supported; run all nodes "
+                        "in one emulation (--nodes without --coordinator)");
+    }
     if (ranks > 1) {
         std::string error;
         communicator->meeting =

@@ -155,3 +155,11 @@ def test_a_lost_host_ends_the_run(tmp_path: Path) -> None:
         hosts[1].communicate(timeout=300)
     assert hosts[0].returncode == 87
     assert re.search(r"host 1 \(.*\): ", said), said
+
+
+def test_nodes_share_no_memory() -> None:
+    program = Path(__file__).parent / "programs" / "shared_memory.py"
+    words = [REVATI, "run", "--nodes", "2", "--clock", "modelled", "--", sys.executable, str(program)]
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["found hello", "nothing"]
