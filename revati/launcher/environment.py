@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from revati.launcher import preflight, program, stubs, toolchain
+from revati.launcher import nvidia_smi, preflight, program, stubs, toolchain
 from revati.launcher.interpreter import Interpreter, default_interpreter
 from revati.launcher.libraries import NativeLibraries, link_folder
 from revati.launcher.session import VARIABLE, Session
@@ -81,6 +81,9 @@ def compose(
     for name in ("LD_LIBRARY_PATH", "LIBRARY_PATH"):
         _prepend(environment, name, links)
     environment["TRITON_LIBCUDA_PATH"] = str(links)
+    # A real nvidia-smi would tell of this machine's own GPUs, or of none.
+    environment.setdefault("PATH", os.defpath)
+    _prepend(environment, "PATH", nvidia_smi.install(session.path))
     for include in target.cuda.includes:
         _prepend(environment, "CPATH", include)
     if target.cuda.home:
@@ -102,6 +105,7 @@ def _engine_settings(gpu: str) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"),
         "TRITON_CACHE_DIR": str(caches / "triton"),
         "VLLM_NO_USAGE_STATS": "1",
+        "SGLANG_CACHE_DIR": str(caches / "sglang"),
     }
 
 
