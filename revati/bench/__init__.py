@@ -5,9 +5,10 @@ from revati.bench.engine import Engine, Load
 from revati.bench.requests import Request
 from revati.bench.runner import Benchmark, run
 from revati.bench.serving import Deployment, Serving
+from revati.bench.sglang import Sglang
 from revati.bench.vllm import Vllm
 
-ENGINES: dict[str, type[Engine]] = {"vllm": Vllm}
+ENGINES: dict[str, type[Engine]] = {"vllm": Vllm, "sglang": Sglang}
 
 __all__ = [
     "ENGINES",
@@ -19,6 +20,7 @@ __all__ = [
     "Load",
     "Request",
     "Serving",
+    "Sglang",
     "Vllm",
     "run",
 ]

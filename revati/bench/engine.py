@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from revati.errors import UsageError
 
@@ -108,6 +109,11 @@ class Engine(ABC):
                 f"pipeline and data parallelism are not offered for {self.name}; put its own flags into the server's arguments."
             )
         return []
+
+    def report(self, report: dict[str, Any], load: Load) -> dict[str, Any]:
+        """The client's report with the keys of `vllm bench serve`, which are those of `result.json`."""
+        del load
+        return report
 
     @abstractmethod
     def kv_cache_tokens(self, log: str) -> int | None:

@@ -158,7 +158,7 @@ class Serving:
             out / "client.log",
             progress or self._progress,
         )
-        values = result.merge(measured.report, self._values(load, measured))
+        values = result.merge(engine.report(measured.report, load), self._values(load, measured))
         result.write(values, out / "result.json")
         if values.get("failed", 0) or not values.get("completed"):
             raise ClientError(

@@ -1,6 +1,6 @@
 """SGLang: `python -m sglang.launch_server` and `python -m sglang.bench_serving`.
 
-Drives servings on a real GPU (`scripts/gpu/serve_truth.py`). `revati bench` does not offer it yet.
+Also drives servings on a real GPU (`scripts/gpu/serve_truth.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from revati.bench.engine import Address, Engine, Hint, Load, Phase
 from revati.errors import UsageError
@@ -62,6 +63,11 @@ class Sglang(Engine):
             command += ["--tp-size", str(tp)]
         return [*command, *extra]
 
+    def parallelism(self, pp: int, dp: int) -> list[str]:
+        """SGLang's own flags."""
+        stages = ["--pp-size", str(pp)] if pp > 1 else []
+        return [*stages, *(["--dp-size", str(dp)] if dp > 1 else [])]
+
     def client_command(
         self,
         program: Path,
@@ -95,6 +101,20 @@ class Sglang(Engine):
             command += ["--max-concurrency", str(load.max_concurrency)]
         command += ["--disable-tqdm", "--output-details", "--output-file", str(result)]
         return [*command, *extra]
+
+    def report(self, report: dict[str, Any], load: Load) -> dict[str, Any]:
+        """Its keys for end-to-end latency become everybody's, and what failed is counted.
+
+        The server's whole configuration, which the client asks for, has its place in the client's own file.
+        """
+        left_out = ("server_info", "tag", "sharegpt_output_len")
+        renamed = {
+            re.sub(r"^(\w+)_e2e_latency_ms$", r"\1_e2el_ms", key): value
+            for key, value in report.items()
+            if key not in left_out
+        }
+        renamed["failed"] = load.num_prompts - renamed.get("completed", 0)
+        return renamed
 
     def kv_cache_tokens(self, log: str) -> int | None:
         """From `max_total_num_tokens=123456, chunked_prefill_size=...`, or `KV Cache is allocated. ... #tokens: 123456`."""
