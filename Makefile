@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; both go through `make setup`.
-.PHONY: help setup demo test test-unit bench docs lint format clean
+.PHONY: help setup demo demo-sglang test test-sglang test-unit bench docs lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -10,11 +10,19 @@ setup:  ## .venv with vLLM, Revati and the tools for development
 demo: setup  ## llama-3.1-8b on one virtual H200, 100 requests; result in out/demo
 	@scripts/demo.sh
 
+demo-sglang:  ## the same with SGLang, in .venv-sglang; result in out/demo-sglang
+	@scripts/setup-sglang.sh
+	@scripts/demo-sglang.sh
+
 test: setup  ## every test, the ones that run the real vLLM included
 	@scripts/test.sh
 
 test-unit: setup  ## the quick tests only
 	@scripts/test.sh -m "not vllm"
+
+test-sglang:  ## the tests that run the real SGLang, in .venv-sglang
+	@scripts/setup-sglang.sh
+	@.venv-sglang/bin/python -P -m pytest -m sglang tests/integration
 
 bench: setup  ## what the virtual GPU costs
 	@scripts/bench.sh

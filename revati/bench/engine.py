@@ -123,6 +123,11 @@ class Engine(ABC):
     def version(self, log: str) -> str | None:
         """The framework's version as the server's log tells it."""
 
+    def installed_version(self, program: Path) -> str | None:
+        """The framework's version as its environment tells it, where the log does not."""
+        del program
+        return None
+
     def adjustments(self, program: Path, environment: Mapping[str, str]) -> dict[str, str]:
         """Variables without which the server of this installation does not start. Each changes what is measured."""
         del program, environment

@@ -180,7 +180,7 @@ class Serving:
         return {
             "model": self.model,
             "engine": engine.name,
-            "engine_version": engine.version(log),
+            "engine_version": engine.version(log) or engine.installed_version(self._program),
             "gpu": emulation.gpu.name,
             "gpus": emulation.gpus,
             "tp": deployment.tp,

@@ -6,6 +6,7 @@ Also drives servings on a real GPU (`scripts/gpu/serve_truth.py`).
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 from revati.bench.engine import Address, Engine, Hint, Load, Phase
 from revati.errors import UsageError
+from revati.launcher.interpreter import Interpreter
 
 
 class Sglang(Engine):
@@ -95,6 +97,8 @@ class Sglang(Engine):
         command += ["--dataset-name", "random-ids", "--random-range-ratio", "1.0", "--tokenize-prompt"]
         command += ["--num-prompts", str(load.num_prompts), "--seed", str(load.seed), "--flush-cache"]
         command += ["--random-input-len", str(load.input_len), "--random-output-len", str(load.output_len)]
+        if load.replay is not None:
+            raise UsageError("a recorded load cannot be replayed with SGLang's client; leave --replay out.")
         if load.request_rate is not None:
             command += ["--request-rate", str(load.request_rate)]
         if load.max_concurrency is not None:
@@ -126,6 +130,10 @@ class Sglang(Engine):
     def version(self, log: str) -> str | None:
         """SGLang's log does not say; the environment that runs it does."""
         return None
+
+    def installed_version(self, program: Path) -> str | None:
+        """Of the Python that runs it."""
+        return Interpreter(program, os.environ).packages.get("sglang")
 
     def find(self, environment: Mapping[str, str]) -> Path:
         """The Python that has SGLang: this one, else the first on PATH.
