@@ -78,14 +78,21 @@ def link_folder(libraries: NativeLibraries, site_packages: Sequence[Path] = ()) 
     """A folder in which linkers and `dlopen` find the fakes.
 
     They are found without version number (`libcuda.so`), and under the names of copies that wheels bring along
-    (`torchvision.libs/libcudart.faf08d9a.so.13`): such a copy is the real library, which finds no driver.
+    (`torchvision.libs/libcudart.faf08d9a.so.13`): such a copy is the real library, which finds no driver. NVRTC, a compiler that
+    needs no GPU, is itself found there, as on a machine that has the CUDA toolkit installed: DeepGEMM looks nowhere else.
     """
     links = {}
     for fake in libraries.fakes:
         links[fake.name] = fake
         links[fake.name.partition(".so")[0] + ".so"] = fake
-    copies = _bundled_copies(libraries.fakes, site_packages)
-    names = hashlib.sha256("\n".join(sorted(copies)).encode()).hexdigest()[:8] if copies else ""
+    copies = _bundled_copies(libraries.fakes, site_packages) | _compilers(site_packages)
+    names = (
+        hashlib.sha256(
+            "\n".join(f"{name} {path}" for name, path in sorted(copies.items())).encode()
+        ).hexdigest()[:8]
+        if copies
+        else ""
+    )
     return make_links(cache_dir() / "links" / (libraries.identity + names), links | copies)
 
 
@@ -99,6 +106,15 @@ def _bundled_copies(fakes: Sequence[Path], site_packages: Sequence[Path]) -> dic
             if hashed and (fake := by_name.get(f"{hashed['stem']}.so.{hashed['major']}")):
                 copies[library.name] = fake
     return copies
+
+
+def _compilers(site_packages: Sequence[Path]) -> dict[str, Path]:
+    """NVRTC of the pip packages, and the library that it opens."""
+    return {
+        library.name: library
+        for directory in site_packages
+        for library in sorted(directory.glob("nvidia/*/lib/libnvrtc*.so.*"))
+    }
 
 
 def make_links(folder: Path, links: Mapping[str, Path]) -> Path:
