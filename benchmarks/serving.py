@@ -29,23 +29,23 @@ SPEED_MODEL = "llama-3.1-70b"
 MODELS = {"llama-3.1-8b": "h200-sxm", SPEED_MODEL: "b200"}
 READY_S = 1800.0
 HOST = "127.0.0.1"
-# Every ceiling beyond reach, every latency none: each duration rounds to nothing.
+# Every ceiling as high as a catalogue may say, every latency none: each duration rounds to nothing.
 INSTANT = """\
 title = "{gpu} whose kernels take no time"
 base = "{gpu}"
 
 [ceilings]
 source = "a floor for benchmarks, no hardware"
-bf16_flops = 1e30
-fp8_flops = 1e30
-fp4_flops = 1e30
-int8_flops = 1e30
-tf32_flops = 1e30
-fp32_flops = 1e30
-fp64_flops = 1e30
-memory_bandwidth = 1e30
-pcie_bandwidth = 1e30
-nvlink_bandwidth = 1e30
+bf16_flops = 4e18
+fp8_flops = 4e18
+fp4_flops = 4e18
+int8_flops = 4e18
+tf32_flops = 4e18
+fp32_flops = 4e18
+fp64_flops = 4e18
+memory_bandwidth = 4e18
+pcie_bandwidth = 4e18
+nvlink_bandwidth = 4e18
 launch_latency_ns = 0
 kernel_gap_ns = 0
 graph_launch_latency_ns = 0
