@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from revati.coordinator import frames
+from revati.coordinator import frames, loop
 from revati.coordinator import revati_coordinator_pb2 as pb
 from revati.coordinator import revati_coordinator_pb2_grpc as rpc
 from revati.coordinator.frames import Frame
@@ -242,8 +242,8 @@ class Agent:
 async def _end_of_stdin() -> None:
     """Returns when whoever started us is gone."""
     reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    running = asyncio.get_running_loop()
+    await running.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.read(64):
         pass
 
@@ -255,7 +255,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        asyncio.run(Agent(settings, os.environ.get(TOKEN_VARIABLE, "")).run())
+        loop.run(Agent(settings, os.environ.get(TOKEN_VARIABLE, "")).run())
     except (CannotJoinError, OSError) as error:
         with contextlib.suppress(BrokenPipeError):
             print(error, flush=True)

@@ -64,6 +64,7 @@ def serve(
 ) -> None:
     """Serve until interrupted. Any number of sessions, told apart by name."""
     check_installed()
+    from revati.coordinator import loop  # noqa: PLC0415
     from revati.coordinator.root import Root, Settings, serve_metrics  # noqa: PLC0415
 
     settings = Settings(listen, read_token(token_file), tls_cert, tls_key, heartbeat, insecure=insecure)
@@ -89,4 +90,4 @@ def serve(
         await root.stop()
 
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run())
+        loop.run(run())
