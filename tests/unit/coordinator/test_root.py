@@ -39,7 +39,8 @@ def settings(address: str, host: int, **changes: Any) -> AgentSettings:
 async def joins(agent: Agent, channel: grpc.aio.Channel | None = None) -> tuple[float, Any]:
     """What the agent does before it has a clock."""
     never = asyncio.get_running_loop().create_future()
-    stream = rpc.CoordinatorStub(channel or agent._channel()).Join(metadata=agent._metadata)
+    stub: Any = rpc.CoordinatorStub
+    stream = stub(channel or agent._channel()).Join(metadata=agent._metadata)
     return await agent._join(stream, never), stream  # type: ignore[arg-type]
 
 
@@ -48,12 +49,13 @@ def test_strangers_and_other_versions_stay_outside() -> None:
         root = Root(Settings("127.0.0.1:0", TOKEN, version="7.0"))
         await root.start()
         address = f"127.0.0.1:{root.port}"
-        for token, changes, said in [
+        wrong: list[tuple[str, dict[str, Any], str]] = [
             ("", {}, "token is missing or wrong"),
             (TOKEN + "x", {}, "token is missing or wrong"),
             (TOKEN, {"version": "7.1"}, "this host has Revati 7.1, the coordinator 7.0"),
             (TOKEN, {"lookahead_ns": 0}, "no such session"),
-        ]:
+        ]
+        for token, changes, said in wrong:
             with pytest.raises(CannotJoinError, match=said):
                 await joins(Agent(settings(address, 0, **changes), token))
         assert "refused_total 4" in root.metrics()

@@ -9,11 +9,13 @@ if len(sys.argv) > 1:
     try:
         found = shared_memory.SharedMemory(name=sys.argv[1])
         resource_tracker.unregister(found._name, "shared_memory")  # type: ignore[attr-defined]
+        assert found.buf is not None
         print("found", bytes(found.buf[:5]).decode(), flush=True)
     except FileNotFoundError:
         print("nothing", flush=True)
 else:
     memory = shared_memory.SharedMemory(create=True, size=100)
+    assert memory.buf is not None
     memory.buf[:5] = b"hello"
     for node in ("0", "1"):
         words = [sys.executable, __file__, memory.name]
