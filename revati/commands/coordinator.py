@@ -72,8 +72,8 @@ def serve(
     async def run() -> None:
         root = Root(settings)
         await root.start()
-        host = listen.rpartition(":")[0]
-        click.echo(f"revati: coordinator at {host}:{root.port}")
+        where = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{root.port}"
+        click.echo(f"revati: coordinator at {where}")
         if metrics is not None:
             try:
                 server = await serve_metrics(root, metrics)

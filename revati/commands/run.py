@@ -136,7 +136,7 @@ def command(
     With --session NAME, `vllm serve` in one terminal and its clients in others share one virtual time: it is real while
     the server starts, becomes virtual when the first client joins, and stands still while no client is there.
     """
-    given = [name for name in (*_FOUNDING, *_JOINING) if _is_given(context, name)]
+    given = [name for name in ("node", *_FOUNDING, *_JOINING) if _is_given(context, name)]
     if session is not None and not _is_free(session):
         _check_joins(names.find(session), given, gpu, gpus, nodes, clock)
         sys.exit(_join(session, command_line, client is not False, wait is not False, out, node))
@@ -152,6 +152,12 @@ def command(
             "nobody else can join it",
         )
     host = _host(coordinator, host_rank, token_file, tls_ca)
+    if host is not None:
+        _refuse(
+            [name for name in given if name == "node"],
+            "a host of several",
+            "--host-rank says which node it is",
+        )
     emulation = Emulation(
         gpu,
         gpus,

@@ -156,5 +156,10 @@ def test_nodes_see_their_own_gpus(revati: Revati) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "node 1" in done.stdout
-    for wrong in (["--nodes", "2", "--node", "2"], ["--nodes", "9"], ["--nodes", "2", "--network", "string"]):
+    for wrong in (
+        ["--nodes", "2", "--node", "2"],
+        ["--nodes", "9"],
+        ["--coordinator", "x:1"],
+        ["--nodes", "2", "--network", "string"],
+    ):
         assert revati("run", *wrong, "--", "true").returncode == 2
