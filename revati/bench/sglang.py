@@ -32,7 +32,7 @@ class Sglang(Engine):
         Phase("importing", re.compile(r"^", re.MULTILINE)),
         Phase("loading the model", re.compile(r"Load weight begin")),
         Phase("allocating the KV cache", re.compile(r"Load weight end")),
-        Phase("capturing graphs", re.compile(r"[Cc]apture cuda graph begin")),
+        Phase("capturing graphs", re.compile(r"[Cc]apture .*(cuda|CUDA) graph begin")),
         Phase("starting the server", re.compile(r"max_total_num_tokens=")),
         Phase("warming up", re.compile(r"Application startup complete")),
     )
@@ -93,7 +93,9 @@ class Sglang(Engine):
             "--base-url",
             address.url,
         ]
-        command += ["--model", address.model_name, "--tokenizer", str(tokenizer)]
+        # Given a name alone, it asks the model hub for a chat template.
+        command += ["--model", str(tokenizer), "--served-model-name", address.model_name]
+        command += ["--tokenizer", str(tokenizer)]
         command += ["--dataset-name", "random-ids", "--random-range-ratio", "1.0", "--tokenize-prompt"]
         command += ["--num-prompts", str(load.num_prompts), "--seed", str(load.seed), "--flush-cache"]
         command += ["--random-input-len", str(load.input_len), "--random-output-len", str(load.output_len)]
