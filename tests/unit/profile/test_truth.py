@@ -49,7 +49,7 @@ http.server.HTTPServer((given.host, given.port), Handler).serve_forever()
 CLIENT = """
 import argparse, json
 parser = argparse.ArgumentParser(allow_abbrev=False)
-for name in ("--backend", "--base-url", "--model", "--tokenizer", "--dataset-name", "--output-file"):
+for name in ("--backend", "--base-url", "--model", "--served-model-name", "--tokenizer", "--dataset-name", "--output-file"):
     parser.add_argument(name)
 for name in ("--num-prompts", "--seed", "--random-input-len", "--random-output-len", "--max-concurrency"):
     parser.add_argument(name, type=int)
