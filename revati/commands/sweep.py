@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ def command(
     """
     sweep, document = schema.read(file)
     tasks = expand.tasks(sweep, document)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     if list_only:
         for task in tasks:
             console.print(f"{task.id}  {task.label}", highlight=False)
@@ -112,11 +113,12 @@ class _Run:
         self._ended += 1
         self._left -= 1
         total = self._known + self._ended + self._left
-        what = "done" if done.state == "done" else f"failed: {(done.reason or '').splitlines()[0]}"
+        what = "done" if done.state == "done" else f"failed: {_in_short(done.reason)}"
         self._progress.console.print(
             f"[{self._known + self._ended}/{total}] {task.label}: {what} ({done.wall_s:.0f} s){self._time_left()}",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
 
     def _time_left(self) -> str:
@@ -141,8 +143,7 @@ def print_table(rows: Sequence[Row], currency: str, console: Console) -> None:
         table.add_column(heading, justify="right")
     for row in rows:
         if row.state != "done" or row.outcome is None:
-            reason = (row.reason or row.state).splitlines()[0]
-            table.add_row(row.label, f"[red]{row.state}[/red]: {reason}")
+            table.add_row(row.label, row.state)
             continue
         result = row.outcome["result"]
         throughput = result["output_throughput"]
@@ -155,6 +156,18 @@ def print_table(rows: Sequence[Row], currency: str, console: Console) -> None:
             *(dict(_more(row, currency)).get(heading, "") for heading in more),
         )
     console.print(table)
+    for row in rows:
+        if row.state == "failed":
+            said = f"{row.label} failed: {_in_short(row.reason)}"
+            console.print(said, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _in_short(reason: str | None) -> str:
+    """What happened, and the last that was said about it; all of it is in the report."""
+    lines = [line.strip() for line in (reason or "").splitlines() if line.strip()]
+    if len(lines) < 2:
+        return lines[0] if lines else "no reason is known"
+    return f"{lines[0].partition(';')[0]}: {lines[-1]}"
 
 
 def _more(row: Row, currency: str) -> Iterator[tuple[str, str]]:

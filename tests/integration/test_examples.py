@@ -1,4 +1,4 @@
-"""The examples: over a stand-in engine, and the one about the scheduler with the real vLLM."""
+"""The examples, over a stand-in engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from revati.sweep.store import Row, Store
@@ -49,8 +48,10 @@ def outcomes(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def test_first_sweep(toy_vllm: Path, tmp_path: Path) -> None:
-    found = outcomes(sweep("first_sweep", toy_vllm, tmp_path))
-    assert len(found) == 8
+    vary = {"model": ["llama-3.1-8b", "qwen3-32b"], "gpu": ["h200-sxm"], "load.request_rate": [1, 4]}
+    assert yaml.safe_load((EXAMPLES / "first_sweep" / "sweep.yaml").read_text())["vary"].keys() == vary.keys()
+    found = outcomes(sweep("first_sweep", toy_vllm, tmp_path, vary=vary))
+    assert len(found) == 4
     assert {outcome["result"]["model"] for outcome in found} == {"llama-3.1-8b", "qwen3-32b"}
 
 
@@ -84,20 +85,3 @@ def test_notebook(toy_vllm: Path, tmp_path: Path) -> None:
     assert not any(cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")
     said = python(STAND_IN.format(toy=str(toy_vllm)) + "\n".join(cells), tmp_path)
     assert "16 requests/s: TTFT p99" in said
-
-
-@pytest.mark.vllm
-def test_scheduler_in_ci(tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-m", "pytest", "-q", str(EXAMPLES / "scheduler_in_ci")]
-    command += [
-        "-o",
-        "addopts=",
-        "-p",
-        "revati.pytest_plugin",
-        "--rootdir",
-        str(tmp_path),
-        f"--basetemp={tmp_path}/t",
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,15 +15,16 @@ import pytest
 
 from .test_sweep import SWEEP, figures, rows, sweep
 
-PORT = "63791"
-
 
 @pytest.fixture
 def cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ray = Path(sys.executable).parent / "ray"
     environment = {**os.environ, "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     start = [
-        *(str(ray), "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={PORT}"),
+        *(str(ray), "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"),
         *("--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats", "--memory=20000000000"),
         *("--object-store-memory=100000000", f"--temp-dir={tmp_path_factory.mktemp('ray')}"),
     ]
@@ -33,7 +35,7 @@ def cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             assert process.poll() is None, (tmp_path / "ray.log").read_text()
             assert time.monotonic() < deadline, (tmp_path / "ray.log").read_text()
             time.sleep(0.2)
-        yield f"127.0.0.1:{PORT}"
+        yield f"127.0.0.1:{port}"
         tree = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         process.wait(60)
