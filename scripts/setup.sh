@@ -65,12 +65,12 @@ uv=$(find_uv)
 pip_install() { "$uv" pip install --quiet --python "$venv/bin/python" "$@"; }
 
 constraints=scripts/$framework-constraints.txt
-framework_hash=$(cat pyproject.toml "$constraints" | sha256sum | cut -d' ' -f1)
+framework_hash=$(cat pyproject.toml "$constraints" scripts/tools-constraints.txt | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$stamps/$framework" 2>/dev/null)" != "$framework_hash" ]; then
     printf 'setup: installing %s (about 9 GB; under a minute where the package index is near)\n' "$framework"
     # Everything that Revati's extras name, without building Revati itself yet.
-    pip_install --constraint "$constraints" --requirement pyproject.toml --extra "$framework" --extra test --extra dev \
-        --extra report --extra sweep --extra docs
+    pip_install --constraint "$constraints" --constraint scripts/tools-constraints.txt --requirement pyproject.toml \
+        --extra "$framework" --extra test --extra dev --extra report --extra sweep --extra docs
     printf '%s' "$framework_hash" >"$stamps/$framework"
 fi
 
