@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import revati
-from revati.bench import BenchResult, Load
-from revati.bench.sglang import Sglang
+from revati.bench import BenchResult, Engine, Load, Sglang, Vllm
+from revati.bench.engine import Address
 from revati.errors import ServerError, UsageError
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
@@ -83,8 +83,12 @@ def test_errors(toy_vllm: Path, tmp_path: Path) -> None:
             emulation.serve("vllm", "qwen3-0.6b", tp=2, pp=2)
         with pytest.raises(ServerError, match="the model does not fit"):
             emulation.serve("vllm", "llama-3.1-70b", program=toy_vllm)
-    with pytest.raises(UsageError, match="not offered for sglang"):
-        Sglang().parallelism(2, 1)
+    with pytest.raises(UsageError, match="not offered for vllm"):
+        Engine.parallelism(Vllm(), 2, 1)
+    with pytest.raises(UsageError, match="cannot be replayed with SGLang"):
+        Sglang().client_command(
+            Path("python"), tmp_path, Address("h", 1, "m"), Load(replay=tmp_path), tmp_path / "r.json", ()
+        )
     with pytest.raises(UsageError, match="no profile"):
         revati.Emulation(profile=tmp_path / "none.rvm")
     with pytest.raises(UsageError, match="leave the request rate out"):
