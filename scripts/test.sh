@@ -23,8 +23,11 @@ fi
 if ! command -v chromium-headless-shell chromium chromium-browser google-chrome >/dev/null 2>&1; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         printf 'test: installing Chromium (a browser for one test, 250 MB)\n'
-        { apt-get update && apt-get install -y --no-install-recommends chromium-headless-shell fonts-dejavu-core; } >/dev/null 2>&1 ||
-            printf 'test: could not install Chromium; its test is left out, or fails in CI.\n' >&2
+        # Where the distribution's packages cannot be reached, that must be known soon.
+        apt=(apt-get -y -o Acquire::Retries=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15)
+        { timeout 120 "${apt[@]}" update &&
+            timeout 300 "${apt[@]}" install --no-install-recommends chromium-headless-shell fonts-dejavu-core; } </dev/null >/dev/null 2>&1 ||
+            printf 'test: could not install Chromium; the test that looks at a report is left out.\n' >&2
     else
         printf 'test: no Chromium: the test that looks at a report is left out (Debian: apt-get install chromium-headless-shell).\n' >&2
     fi
