@@ -33,20 +33,19 @@ class Module:
         self.place = ffi.new("void**")
         self.calls: list[Any] = []
 
-        @ffi.callback("int(void**)")
         def load(place: Any) -> int:
             self.calls.append("load")
             return 209 if self.calls.count("load") <= failures else 0  # cudaErrorNoKernelImageForDevice
 
-        @ffi.callback("int(void**, int)")
         def prepare(place: Any, device: int) -> int:
             self.calls.append(device)
             return 0
 
-        self.load, self.prepare = load, prepare
+        self.load = ffi.callback("int(void**)", load)
+        self.prepare = ffi.callback("int(void**, int)", prepare)
 
     def initialise(self, runtime: Library) -> int:
-        return runtime.call("cuda_dialect_init_library_once", self.place, self.load, self.prepare)
+        return int(runtime.call("cuda_dialect_init_library_once", self.place, self.load, self.prepare))
 
 
 def test_a_module_is_loaded_once_and_prepared_once_for_each_device(runtime: Library) -> None:
