@@ -249,7 +249,9 @@ def gpu_time(runs: Sequence[Run]) -> go.Figure | None:
     chart.update_xaxes(title_text="GPU seconds")
     chart.update_yaxes(autorange="reversed")
     chart.update_yaxes(showticklabels=False, row=1, col=2)
-    return _style(chart, 240 + 40 * len(known))
+    chart = _style(chart, 300 + 40 * len(known))
+    chart.update_layout(legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"})
+    return chart
 
 
 def _bar(

@@ -20,7 +20,7 @@ STAND_IN = "import sys, runpy; from pathlib import Path; from revati.bench impor
 
 def python(code: str, folder: Path) -> str:
     command = [sys.executable, "-P", "-c", code]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -35,7 +35,7 @@ def sweep(name: str, toy: Path, folder: Path, **changes: Any) -> list[Row]:
     path.write_text(yaml.safe_dump(content))
     for arguments in (("sweep", str(path), "--out", str(folder / "out")), ("report", str(folder / "out"))):
         command = [sys.executable, "-P", "-m", "revati", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stderr
     assert (folder / "out" / "report" / "report.html").stat().st_size > 1e6
     with Store(folder / "out", writing=False) as store:

@@ -39,7 +39,7 @@ with revati.Emulation(clock=sys.argv[2]) as emulation:
 """
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 90) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, what
@@ -104,7 +104,7 @@ CLOCKS = [("off", "real"), ("modelled", "armed")]
 @pytest.mark.parametrize(("clock", "armed"), CLOCKS)
 def test_an_exception(start: Start, clock: str, armed: str) -> None:
     owner = start(clock, armed, "raise")
-    assert "ZeroDivisionError" in owner.process.communicate(timeout=120)[1]
+    assert "ZeroDivisionError" in owner.process.communicate(timeout=400)[1]
     owner.assert_nothing_left()
 
 
@@ -112,7 +112,7 @@ def test_an_exception(start: Start, clock: str, armed: str) -> None:
 def test_an_interrupt(start: Start, clock: str, armed: str) -> None:
     owner = start(clock, armed)
     owner.process.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in owner.process.communicate(timeout=120)[1]
+    assert "KeyboardInterrupt" in owner.process.communicate(timeout=400)[1]
     owner.assert_nothing_left()
 
 
@@ -121,7 +121,7 @@ def test_an_interrupt(start: Start, clock: str, armed: str) -> None:
 def test_a_killed_child(start: Start, clock: str, armed: str, victim: int) -> None:
     owner = start(clock, armed)
     os.kill(owner.held["pids"][victim], signal.SIGKILL)
-    output, errors = owner.process.communicate(timeout=120)
+    output, errors = owner.process.communicate(timeout=400)
     assert output == "ended\n", errors
     owner.assert_nothing_left()
 

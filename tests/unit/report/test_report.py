@@ -124,7 +124,7 @@ def test_two_benchmarks(swept: Path, tmp_path: Path) -> None:
 def test_plotly_is_optional(tmp_path: Path) -> None:
     code = "import sys; sys.modules['plotly'] = None; from revati.cli import main; main()"
     command = [sys.executable, "-P", "-c", code, "report", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 3
     assert "pip install 'revati[report]'" in done.stderr
 

@@ -30,7 +30,7 @@ def cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     ]
     with (tmp_path / "ray.log").open("w+") as log:
         process = subprocess.Popen(start, env=environment, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         while "Ray runtime started" not in (tmp_path / "ray.log").read_text():
             assert process.poll() is None, (tmp_path / "ray.log").read_text()
             assert time.monotonic() < deadline, (tmp_path / "ray.log").read_text()

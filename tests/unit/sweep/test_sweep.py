@@ -64,7 +64,7 @@ def sweep(file: Path, *more: str, env: dict[str, str] | None = None) -> subproce
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 
@@ -123,7 +123,7 @@ def test_kill_and_go_on(file: Callable[[str], Path], toy_vllm: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 900
     known: list[Row] = []
     while not known:
         assert process.poll() is None
@@ -171,7 +171,7 @@ def test_failures_are_rows(file: Callable[[str], Path]) -> None:
 
 def test_capacity(file: Callable[[str], Path]) -> None:
     text = (
-        "capacity: {low: 1, high: 200, precision: 0.05}\nslo: {ttft_ms: {p99: 60}}\n"
+        "capacity: {low: 1, high: 100, precision: 0.1}\nslo: {ttft_ms: {p99: 60}}\n"
         "search: list\nconfigurations:\n  - {tp: 1}\n  - {tp: 8}\n  - {tp: 1, load: {input_len: 8000}}\n"
         "  - {tp: 1, load: {num_prompts: 1}}\n"
     )
@@ -185,7 +185,7 @@ def test_capacity(file: Callable[[str], Path]) -> None:
         met = [trial["rate"] for trial in found["trials"] if trial["met"]]
         missed = [trial["rate"] for trial in found["trials"] if not trial["met"]]
         assert found["rate"] == max(met)
-        assert min(missed) / max(met) <= 1.05
+        assert min(missed) / max(met) <= 1.1
         assert row.outcome["meets_slo"]
     assert one.outcome
     assert eight.outcome
@@ -194,7 +194,7 @@ def test_capacity(file: Callable[[str], Path]) -> None:
     assert long.outcome["capacity"]["rate"] is None
     assert not long.outcome["meets_slo"]
     assert single.outcome
-    assert single.outcome["capacity"]["rate"] == 200
+    assert single.outcome["capacity"]["rate"] == 100
     assert "still meets" in single.outcome["capacity"]["remark"]
 
 
@@ -254,7 +254,7 @@ def test_ray_is_optional(file: Callable[[str], Path]) -> None:
     code = "import sys; sys.modules['ray'] = None; from revati.cli import main; main()"
     command_line = [sys.executable, "-P", "-c", code, "sweep", str(file("")), "--ray", "auto"]
     done = subprocess.run(
-        command_line, cwd=file("").parent, capture_output=True, text=True, timeout=100, check=False
+        command_line, cwd=file("").parent, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 3
     assert "pip install 'revati[sweep]'" in done.stderr
