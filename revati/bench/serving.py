@@ -56,19 +56,21 @@ class Deployment:
         return self.tp * self.pp * self.dp
 
     def check(self, gpus: int) -> None:
-        """Refuses what needs more GPUs than there are.
+        """Refuses, before anything starts, what cannot be served.
 
         Raises:
-            UsageError: It does.
+            UsageError: It needs more GPUs than there are, there is no such model, or the engine is not installed.
         """
-        if self.ranks <= gpus:
-            return
-        given = [
-            f"--{name} {value}"
-            for name, value in (("tp", self.tp), ("pp", self.pp), ("dp", self.dp))
-            if value > 1
-        ]
-        raise UsageError(f"{' '.join(given)} needs as many GPUs; add --gpus {self.ranks}.")
+        if self.ranks > gpus:
+            given = [
+                f"--{name} {value}"
+                for name, value in (("tp", self.tp), ("pp", self.pp), ("dp", self.dp))
+                if value > 1
+            ]
+            raise UsageError(f"{' '.join(given)} needs as many GPUs; add --gpus {self.ranks}.")
+        if self.program is None:
+            self.engine.find(self.environment)
+        models.resolve(self.model)
 
 
 class Serving:
