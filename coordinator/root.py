@@ -124,7 +124,7 @@ class Root(rpc.CoordinatorServicer):
         self, request_iterator: AsyncIterator[pb.FromHost], context: grpc.aio.ServicerContext
     ) -> None:
         """One host, from its Hello to its end."""
-        await self._authenticate(context)
+        await self._authenticate(context, is_stream=True)
         outbox: asyncio.Queue[pb.FromRoot] = asyncio.Queue()
         session, host = await self._admit(context, outbox.put_nowait)
         writer = asyncio.create_task(_write_all(context, outbox))
@@ -164,10 +164,14 @@ class Root(rpc.CoordinatorServicer):
                 lines.append(f"revati_coordinator_virtual_seconds{label} {earliest_s:.9f}")
         return "\n".join(lines) + "\n"
 
-    async def _authenticate(self, context: grpc.aio.ServicerContext) -> None:
+    async def _authenticate(self, context: grpc.aio.ServicerContext, *, is_stream: bool = False) -> None:
         given = dict(context.invocation_metadata() or ()).get(TOKEN_HEADER, "")
         expected = f"Bearer {self.settings.token}"
         if not hmac.compare_digest(str(given).encode(), expected.encode()):
+            # Its hello is on its way; a refusal that overtakes it reaches the host as an error of gRPC's own.
+            if is_stream:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(context.read(), _HELLO_TIMEOUT_S)
             await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, "the token is missing or wrong")
 
     async def _admit(self, context: grpc.aio.ServicerContext, send: Send) -> tuple[Session, int]:

@@ -117,8 +117,8 @@ def test_what_is_under_way_at_arming_costs_nothing() -> None:
     script = """
 import os, sys, time
 _, end = os.pipe()
-print("starting", flush=True)
 start = time.monotonic()
+print("starting", flush=True)
 while time.monotonic() < start + 30: pass  # the clock leaps when the group is armed
 for _ in range(int(sys.argv[1])): os.write(end, b"x")
 time.sleep(0.001)

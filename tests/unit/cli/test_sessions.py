@@ -220,7 +220,9 @@ def test_an_accident_ends_all_with_87(
     terminals: Terminals, kill: Callable[[list[psutil.Process]], None], reason: str
 ) -> None:
     server = terminals.member(
-        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {SERVER!r}, '{terminals.port}', '0'])"
+        # It outlives its child: were it the first to notice, and ended, that would be no accident.
+        f"import subprocess, sys, threading\n"
+        f"subprocess.run([sys.executable, '-c', {SERVER!r}, '{terminals.port}', '0'])\nthreading.Event().wait()"
     )
     read_ready(server)
     client = terminals.member(FOREVER)
