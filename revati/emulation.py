@@ -379,7 +379,7 @@ class Emulation:
         """
         from revati.bench import ENGINES  # noqa: PLC0415 (it needs this module)
         from revati.bench.progress import Silent  # noqa: PLC0415
-        from revati.bench.serving import Deployment, Serving  # noqa: PLC0415
+        from revati.bench.serving import Deployment, Serving, tensor_parallelism  # noqa: PLC0415
 
         if isinstance(engine, str):
             if engine not in ENGINES:
@@ -388,7 +388,7 @@ class Emulation:
         deployment = Deployment(
             engine=engine,
             model=model,
-            tp=max(1, self.gpus // (pp * dp)) if tp is None else tp,
+            tp=tensor_parallelism(tp, self.gpus, pp, dp),
             pp=pp,
             dp=dp,
             server_args=server_args,

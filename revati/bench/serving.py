@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 _HOST = "127.0.0.1"
 
 
+def tensor_parallelism(tp: int | None, gpus: int, pp: int, dp: int) -> int:
+    """Tensor parallelism: `tp`, or what makes use of all GPUs."""
+    return max(1, gpus // (pp * dp)) if tp is None else tp
+
+
 @dataclass(frozen=True)
 class Deployment:
     """What is served, and how.
@@ -35,7 +41,7 @@ class Deployment:
         server_args: More arguments of the server; they win over Revati's own.
         port: Where it listens; any free one if left out.
         ready_timeout_s: How long it may take until it answers, in real seconds.
-        program: Of the framework; by default the one next to Revati or on PATH.
+        program: Of the framework; by default the one next to Revati or on PATH (`executable`).
         environment: Where PATH is looked up.
     """
 
@@ -55,6 +61,22 @@ class Deployment:
         """How many GPUs it takes."""
         return self.tp * self.pp * self.dp
 
+    @cached_property
+    def executable(self) -> Path:
+        """`program`, or the framework's that was found."""
+        return self.program or self.engine.find(self.environment)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The model's folder."""
+        return models.resolve(self.model)
+
+    @cached_property
+    def served_name(self) -> str:
+        """What clients call the model: its name in the catalogue, or its folder's."""
+        given = Path(self.model).expanduser()
+        return self.folder.name if given.is_dir() else models.get(self.model).name
+
     def check(self, gpus: int) -> None:
         """Refuses, before anything starts, what cannot be served.
 
@@ -68,9 +90,7 @@ class Deployment:
                 if value > 1
             ]
             raise UsageError(f"{' '.join(given)} needs as many GPUs; add --gpus {self.ranks}.")
-        if self.program is None:
-            self.engine.find(self.environment)
-        models.resolve(self.model)
+        _ = self.executable, self.folder
 
 
 class Serving:
@@ -94,10 +114,9 @@ class Serving:
         self.out = out.absolute()
         self._progress = progress
         engine = deployment.engine
-        self._program = deployment.program or engine.find(deployment.environment)
-        self.folder = models.resolve(deployment.model)
-        given = Path(deployment.model).expanduser()
-        self.model = self.folder.name if given.is_dir() else models.get(deployment.model).name
+        self._program = deployment.executable
+        self.folder = deployment.folder
+        self.model = deployment.served_name
         self.out.mkdir(parents=True, exist_ok=True)
         self.address = Address(_HOST, free_port(_HOST, deployment.port), self.model)
         # As in an activated environment: engines look for ninja and the like on PATH.

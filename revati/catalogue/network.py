@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import tomllib
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from revati.catalogue import names
 from revati.catalogue.gpu import CatalogueError
 from revati.errors import UsageError
 
@@ -84,14 +84,11 @@ def get_network(name: str) -> Network:
         if not path.is_file():
             raise UnknownNetworkError(f"no network file {path}; docs/ranks.md shows what one contains")
         return _load(path)
-    wanted = name.strip().lower()
-    by_name = dict(networks())
-    by_name |= {alias: network for network in networks().values() for alias in network.aliases}
-    if wanted in by_name:
-        return by_name[wanted]
-    near = difflib.get_close_matches(wanted, by_name, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(networks())}."
-    raise UnknownNetworkError(f"unknown network {name!r}: {hint}")
+    known = networks()
+    found = names.find(name, known)
+    if found is None:
+        raise UnknownNetworkError(f"unknown network {name!r}: {names.advice(name, known)}")
+    return found
 
 
 @functools.cache

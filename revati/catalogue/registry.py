@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from revati.catalogue import names
 from revati.catalogue.gpu import CatalogueError, Gpu, UnknownGpuError, load
 
 _DIRECTORY = Path(__file__).parent / "gpus"
@@ -35,16 +35,12 @@ def get(name: str) -> Gpu:
 
 
 def _named(name: str) -> Gpu:
-    wanted = name.strip().lower()
     known = gpus()
-    if wanted in known:
-        return known[wanted]
-    aliases = {alias: gpu for gpu in known.values() for alias in gpu.aliases}
-    if wanted in aliases:
-        return aliases[wanted]
-    near = difflib.get_close_matches(wanted, [*known, *aliases], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}."
-    raise UnknownGpuError(f"unknown GPU {name!r}: {hint} `revati gpus list` shows all of them")
+    found = names.find(name, known)
+    if found is None:
+        advice = names.advice(name, known)
+        raise UnknownGpuError(f"unknown GPU {name!r}: {advice} `revati gpus list` shows all of them")
+    return found
 
 
 def _from_file(path: Path, chain: tuple[Path, ...]) -> Gpu:

@@ -11,6 +11,7 @@ from rich.console import Console
 from revati.bench import ENGINES, Benchmark, Load, arrivals, run
 from revati.bench.progress import Progress
 from revati.bench.result import print_table
+from revati.bench.serving import tensor_parallelism
 from revati.commands.options import gpu_options, out_option, scheduler_option, trace_option
 from revati.launcher import process
 from revati.launcher.clock import MODES
@@ -109,7 +110,7 @@ def command(
         ),
         gpu=gpu,
         gpus=gpus,
-        tp=max(1, gpus // (pp * dp)) if tp is None else tp,
+        tp=tensor_parallelism(tp, gpus, pp, dp),
         pp=pp,
         dp=dp,
         server_args=tuple(shlex.split(server_args)),
