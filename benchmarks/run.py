@@ -200,7 +200,7 @@ def main() -> None:
         "section",
         nargs="*",
         choices=[[], *sections],
-        help="which part to measure (default: all but serving, which takes ten minutes)",
+        help="which part to measure (default: all but serving, which takes a quarter of an hour)",
     )
     chosen = parser.parse_args().section or [name for name in sections if name != "serving"]
     figures: list[Figure] = []

@@ -6,11 +6,13 @@
 
 #include "local_time.h"
 #include "raw.h"
+#include "watched_files.h"
 
 namespace revati::clock {
 namespace {
 
 constexpr long kernel_sigset_bytes = 8;
+constexpr int cannot_watch = -2;
 
 void on_private_signal(int) {
     ++self.signals;
@@ -50,6 +52,25 @@ long block_in_kernel(pollfd* files, int count, const sigset_t& mask) {
     }
 }
 
+// Like the loop in wait_files(), but asleep on the slot: the coordinator sees when a descriptor is ready.
+int wait_watched(pollfd* files, int count, const WaitFor& wait) {
+    WaitFor watched = wait;
+    watched.wait = count > 0 ? Wait::watched : Wait::signals;
+    for (;;) {
+        if (count > 0 && !watch_files(files, count)) return cannot_watch;
+        begin_wait(watched);
+        const Wake wake = park(true);
+        if (wake == Wake::signal) {
+            errno = EINTR;
+            return -1;
+        }
+        if (wake == Wake::woken) inherit_act_time();
+        const int ready = poll_now(files, count);
+        if (ready != 0 || wake == Wake::deadline) return ready;
+        renew_watch();
+    }
+}
+
 }  // namespace
 
 void install_private_signal() {
@@ -75,6 +96,10 @@ int poll_now(pollfd* files, int count) {
 
 int wait_files(pollfd* files, int count, const WaitFor& wait, const sigset_t* requested) {
     Inside inside;
+    if (serial() && requested == nullptr) {
+        const int result = wait_watched(files, count, wait);
+        if (result != cannot_watch) return result;
+    }
     const sigset_t mask = mask_while_waiting(requested);
     for (;;) {
         begin_wait(wait);

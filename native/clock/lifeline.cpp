@@ -11,6 +11,7 @@
 
 #include "raw.h"
 #include "slot.h"
+#include "watched_files.h"
 
 namespace revati::clock {
 namespace {
@@ -22,6 +23,7 @@ constexpr int lowest_descriptor = 900;
 // Names made beforehand: a signal handler must not allocate.
 char pipe_path[4096];
 char page_path[4096];
+char socket_path[4096];
 char message_path[4096];
 int pipe_end = -1;
 
@@ -59,6 +61,7 @@ void on_lifeline(int) {
         say(text, static_cast<size_t>(bytes));
         raw_syscall(SYS_unlinkat, AT_FDCWD, to_arg(page_path), 0);
         raw_syscall(SYS_unlinkat, AT_FDCWD, to_arg(pipe_path), 0);
+        raw_syscall(SYS_unlinkat, AT_FDCWD, to_arg(socket_path), 0);
     }
     for (;;) raw_syscall(SYS_exit_group, exit_code_group_ended);
 }
@@ -81,6 +84,7 @@ void open_pipe() {
 void watch_clock(const char* session) {
     snprintf(pipe_path, sizeof pipe_path, "%s/%s", session, lifeline_name);
     snprintf(page_path, sizeof page_path, "%s/clock", session);
+    snprintf(socket_path, sizeof socket_path, "%s/%s", session, watch_socket_name);
     snprintf(message_path, sizeof message_path, "%s/fatal.clock", session);
     struct sigaction action = {};
     action.sa_handler = on_lifeline;

@@ -11,7 +11,7 @@
 
 namespace revati::clock {
 
-constexpr uint32_t page_magic = 0x52564b35;  // "RVK5"; raise the digit when the layout changes
+constexpr uint32_t page_magic = 0x52564b36;  // "RVK6"; raise the digit when the layout changes
 constexpr uint32_t max_slots = 4096;
 constexpr uint32_t max_processes = 1024;
 constexpr uint32_t max_nodes = 8;
@@ -38,7 +38,8 @@ enum class State : uint32_t {
 enum class Wait : uint32_t {
     park,       // sleeps on its own slot word: only a grant or the coordinator wakes it
     signals,    // the same, and a signal may end the wait
-    files,      // descriptors: any act of any process
+    watched,    // the same, for descriptors that the coordinator watches; a signal may end the wait
+    files,      // descriptors, asleep in the kernel: any act of any process
     process,    // a kernel object of this process (contended mutex, join): the process's wake counter
     unlimited,  // anything else (child processes, words shared between processes): always looked at
 };
@@ -186,11 +187,12 @@ struct Page {
     std::atomic<uint32_t> armed;
     std::atomic<uint32_t>
         priced;  // what was under way at arming is over: from now on work costs virtual time
-    std::atomic<uint32_t> failed;      // the group is being ended
-    std::atomic<uint32_t> cpu_plus_1;  // all threads run on this CPU; 0: wherever they like
-    std::atomic<uint32_t> fifo;        // and in a real-time class, above the coordinator
-    std::atomic<uint32_t> outsiders;   // threads that could not follow them there
-    std::atomic<uint64_t> epoch;       // decisions so far
+    std::atomic<uint32_t> failed;        // the group is being ended
+    std::atomic<uint32_t> cpu_plus_1;    // all threads run on this CPU; 0: wherever they like
+    std::atomic<uint32_t> fifo;          // and in a real-time class, above the coordinator
+    std::atomic<uint32_t> watches_sent;  // sets of descriptors, see watched_files.h
+    std::atomic<uint32_t> outsiders;     // threads that could not follow them there
+    std::atomic<uint64_t> epoch;         // decisions so far
 
     alignas(64) std::atomic<int32_t> running;
     alignas(64) std::atomic<uint64_t> activity;
@@ -227,6 +229,14 @@ inline uint64_t mix_key(uint64_t parent, uint64_t index) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
     return x ^ (x >> 31);
+}
+
+// Of the n-th of its kind. Siblings compare by number, so that more of them change nobody's place among the
+// others.
+inline uint64_t sibling_key(uint64_t kind, uint64_t n) {
+    constexpr uint64_t numbers = uint64_t{1} << 20;
+    if (n >= numbers) return mix_key(kind, n);
+    return (mix_key(kind, 0) & ~(numbers - 1)) | n;
 }
 
 // FNV-1a.

@@ -17,6 +17,7 @@
 #include "raw.h"
 #include "scheduling.h"
 #include "timers.h"
+#include "watched_files.h"
 
 namespace revati::clock {
 namespace {
@@ -110,7 +111,7 @@ Process& take_process() {
 }
 
 uint64_t next_child_key() {
-    return mix_key(self.slot->key.load(), self.slot->children.fetch_add(1));
+    return sibling_key(self.slot->key.load(), self.slot->children.fetch_add(1));
 }
 
 // The same wherever the library was loaded.
@@ -236,6 +237,7 @@ void after_fork_in_child() {
     reset_parking();
     reset_timers();
     Slot* slot = announced_child;
+    close_watch();  // the parent's
     self = {};
     if (slot == nullptr) return;
     take_over(*slot);
@@ -272,6 +274,7 @@ void attach_session() {
     install_private_signal();
     page = mapped;
     watch_clock(session);
+    set_watch_session(session);
     join_group();
 }
 
@@ -303,6 +306,7 @@ void leave_thread() {
     Slot* slot = self.slot;
     if (slot == nullptr) return;
     enter();
+    close_watch();
     self.process->wakes.fetch_add(1);
     page->acts.fetch_add(1);
     self.slot = nullptr;

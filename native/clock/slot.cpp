@@ -106,6 +106,11 @@ bool withdraw() {
     return take_place(*self.slot, State::block);
 }
 
+// Read when it is our turn: before, others may still act.
+void inherit_act_time() {
+    raise_to(self.slot->local_ns, page->act_ns[self.process->node.load(std::memory_order_relaxed)].load());
+}
+
 Wake end_wait() {
     Slot& slot = *self.slot;
     const int saved_errno = errno;
@@ -117,9 +122,7 @@ Wake end_wait() {
         } else if (serial()) {
             if (!queue_for_turn(slot, State::block)) continue;
             wait_for_turn(slot);
-            // What woke us was an act; nothing that we do may seem earlier. Read when it is our turn: before,
-            // others may still act.
-            raise_to(slot.local_ns, page->act_ns[self.process->node.load(std::memory_order_relaxed)].load());
+            inherit_act_time();
         } else {
             take_place(slot, State::block);
         }

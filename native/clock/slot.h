@@ -26,6 +26,10 @@ struct ThreadState {
     int64_t backoff_ns;
     int watched_count;
     pollfd watched[16];
+    int set_plus_1;  // descriptor of the set that the coordinator watches, see watched_files.h; 0: none
+    bool watch_refused;
+    int in_set_count;
+    int in_set[16];
 };
 
 extern Page* page;  // null: inert
@@ -89,6 +93,8 @@ struct RealLimit {
 void begin_wait(const WaitFor& wait);
 // For waits that the kernel ends: gets the place back, in serial mode when it is this thread's turn.
 Wake end_wait();
+// What woke the thread was an act: nothing that it does may seem earlier.
+void inherit_act_time();
 // For Wait::park: sleeps until granted or released; if `interruptible`, also until the program handles a
 // signal. A limit ends the wait, too.
 Wake park(bool interruptible = false, const RealLimit& limit = {});

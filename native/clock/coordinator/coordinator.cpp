@@ -63,6 +63,7 @@ Coordinator::Coordinator(Page& page, std::string session, const WatchdogLimits& 
       limits_(limits),
       placement_(std::move(placement)),
       proof_(page),
+      files_(page, session_),
       network_(std::move(network)) {
     page_.coordinator_pid.store(getpid());
     prctl(PR_SET_TIMERSLACK, 1UL);
@@ -100,6 +101,8 @@ int Coordinator::run() {
     }
     if (page_.command_stop.load() == stop_abandoned && why_failed_.empty())
         why_failed_ = "the Revati that started its session was killed";
+    // The last thing that programs do is to close their connections; other hosts wait for that.
+    if (network_ != nullptr && leave_ != nullptr) network_->collect();
     if (leave_ != nullptr) leave_->say_stopped(why_failed_);
     return exit_code_;
 }
@@ -181,6 +184,7 @@ void Coordinator::step() {
         wait_for_kick(kicks, 20 * us);
         return;
     }
+    files_.collect();
     note_productive_release();
     collect();
     const Candidate next = next_event();
@@ -436,6 +440,7 @@ void Coordinator::free_slot(uint32_t index) {
     page_.acts.fetch_add(1);
     page_.signals.fetch_add(1);  // to the parent
     proof_.forget(index);
+    files_.forget(index);
     const State before = slot.state.exchange(State::free);
     if (before == State::run || before == State::exiting) page_.running.fetch_sub(1);
     page_.activity.fetch_add(1);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "../page.h"
+#include "file_watch.h"
 #include "leave.h"
 #include "network.h"
 #include "placement.h"
@@ -72,6 +73,7 @@ class Coordinator {
     WatchdogLimits limits_;
     Placement placement_;
     Proof proof_;
+    FileWatch files_;
     std::unique_ptr<Network> network_;  // null: one node
     std::unique_ptr<Leave> leave_;      // null: one host
     uint64_t collected_acts_ = UINT64_MAX;

@@ -50,7 +50,7 @@ template <typename Give>
 void number(std::vector<Task>& tasks, uint64_t parent_key, Give give) {
     std::sort(tasks.begin(), tasks.end(), by_age);
     std::map<uint64_t, uint64_t> seen;
-    for (const Task& task : tasks) give(task, mix_key(mix_key(parent_key, task.kind), seen[task.kind]++));
+    for (const Task& task : tasks) give(task, sibling_key(mix_key(parent_key, task.kind), seen[task.kind]++));
 }
 
 void key_threads(Page& page, const Task& process, uint64_t process_key) {

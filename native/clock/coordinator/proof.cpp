@@ -98,6 +98,7 @@ bool Proof::is_covered(uint32_t index, State state, const Proven& now, bool sign
         case Wait::park:
             return true;
         case Wait::signals:
+        case Wait::watched:
             return !signals_sent;
         case Wait::process:
             return before.seq == now.seq && before.wakes == now.wakes;

@@ -15,6 +15,7 @@
 
 #include "../lifeline.h"
 #include "../raw.h"
+#include "file_watch.h"
 
 namespace revati::clock {
 namespace {
@@ -58,6 +59,7 @@ std::string page_path(const std::string& session) {
 void remove_page(const std::string& session) {
     unlink(page_path(session).c_str());
     unlink((session + "/" + lifeline_name).c_str());
+    FileWatch::remove(session);
 }
 
 Page* create_page(const std::string& session, const SessionOptions& options) {

@@ -61,6 +61,56 @@ def test_a_hundred_idle_threads() -> None:
     assert run_virtually([*TOY, "50"]) == reference()
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["armed from the start", "armed later"])
+def test_idle_threads_change_no_tie(late: bool) -> None:
+    """Eight threads wait for one moment: who is released first must not hang on how many others there are."""
+    script = """
+import ctypes, sys, threading, time
+
+class Timespec(ctypes.Structure):
+    _fields_ = [("s", ctypes.c_long), ("ns", ctypes.c_long)]
+
+order = []
+never = threading.Event()
+armed = (1 << 20) + 600
+
+def sleep_until(moment):
+    ctypes.CDLL(None).clock_nanosleep(time.CLOCK_MONOTONIC, 1, ctypes.byref(Timespec(moment, 0)), None)
+
+def work(name):
+    while late and time.monotonic() < armed:
+        time.sleep(0.01)
+    sleep_until(armed + 36000)
+    order.append(name)
+
+late = int(sys.argv[2])
+for _ in range(int(sys.argv[1])):
+    threading.Thread(target=never.wait, daemon=True).start()
+threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+for thread in threads:
+    thread.start()
+print("ready", flush=True)
+for thread in threads:
+    thread.join()
+print(order)
+"""
+
+    def released(idle_threads: int) -> str:
+        command = [sys.executable, "-c", script, str(idle_threads), str(int(late))]
+        if not late:
+            return str(run_virtually(command))
+        with Session() as session:
+            process = session.start(command)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            session.control("arm")
+            return str(process.communicate(timeout=60)[0])
+
+    expected = released(0)
+    assert "7" in expected
+    assert released(100).splitlines()[-1] == expected.splitlines()[-1]
+
+
 @pytest.mark.parametrize("hog_count", [0, 4])
 def test_cpu_mode_stays_close(hog_count: int) -> None:
     with hogs(hog_count):

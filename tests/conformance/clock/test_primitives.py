@@ -21,6 +21,7 @@ ALLOWANCE_S = {
     "spin_on_memory": 0.002,
     "spin_on_zmq": 0.002,
     "poll_zmq": 0.005,
+    "poll_a_number_anew": 0.002,
     "grpc_deadline": 0.5,  # grpc waits for its answers in steps
 }
 DEFAULT_ALLOWANCE_S = 0.001

@@ -366,6 +366,55 @@ def spin_on_zmq(seconds: float) -> None:
 
 
 @primitive
+def poll_many(seconds: float) -> None:
+    """More descriptors than a set of the clock's own takes."""
+    pairs = [socket.socketpair() for _ in range(40)]
+    poller = select.poll()
+    for reader, _ in pairs:
+        poller.register(reader, select.POLLIN)
+    timer = threading.Timer(seconds, pairs[-1][1].send, args=(b"now",))
+    timer.start()
+    assert poller.poll() == [(pairs[-1][0].fileno(), select.POLLIN)]
+    timer.join()
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+@primitive
+def poll_a_number_anew(seconds: float) -> None:
+    """The descriptor's number belongs to another file by now, and the first one lives on and is readable."""
+    reader, writer = os.pipe()
+    poller = select.poll()
+    poller.register(reader, select.POLLIN)
+    assert poller.poll(1) == []
+    copy = os.dup(reader)
+    other_reader, other_writer = os.pipe()
+    os.write(writer, b"x")
+    os.dup2(other_reader, reader)
+    assert poller.poll(int(seconds * 500)) == []
+    timer = threading.Timer(seconds / 2, os.write, args=(other_writer, b"now"))
+    timer.start()
+    assert poller.poll() == [(reader, select.POLLIN)]
+    timer.join()
+    for fd in (reader, writer, copy, other_reader, other_writer):
+        os.close(fd)
+
+
+@primitive
+def poll_two_sets(seconds: float) -> None:
+    """What one wait was for must not end the next one."""
+    one, another = os.pipe(), os.pipe()
+    timer = threading.Timer(seconds / 2, os.write, args=(one[1], b"now"))
+    timer.start()
+    assert select.select([one[0]], [], []) == ([one[0]], [], [])  # and it stays readable
+    assert select.select([another[0]], [], [], seconds / 2) == ([], [], [])
+    timer.join()
+    for fd in (*one, *another):
+        os.close(fd)
+
+
+@primitive
 def poll_zmq(seconds: float) -> None:
     """libzmq keeps its own time by the processor's counter, which no jump moves."""
     import zmq

@@ -1,0 +1,31 @@
+// Lets the coordinator see for itself which descriptors a thread waits for, so that the thread can sleep on
+// its own slot and need not be asked whether it is awake.
+//
+// Each thread puts what it waits for into an epoll set of its own, and gives the coordinator a copy of that
+// set's descriptor, once. A set keeps no file open: other ends see a close when it happens.
+#pragma once
+
+#include <poll.h>
+
+#include <cstdint>
+
+namespace revati::clock {
+
+constexpr char watch_socket_name[] = "watch";  // in the session directory; datagrams
+
+// Goes with the descriptor of a set.
+struct WatchMessage {
+    uint32_t slot;
+    uint32_t generation;  // of the slot
+};
+
+void set_watch_session(const char* session);  // once in a process
+
+// Makes the calling thread's set hold exactly these. False: that cannot be done (a file that epoll does not
+// take, no descriptor left), and the thread must wait for them in the kernel.
+bool watch_files(const pollfd* files, int count);
+// The set called ready what was not: it holds a file that the program has closed while a copy of it lives on.
+void renew_watch();
+void close_watch();  // the thread ends, or is a copy in a forked child
+
+}  // namespace revati::clock
