@@ -36,7 +36,8 @@ def load(tmp_path: Path) -> Load:
 
 
 def mean_ttft_s(result: BenchResult, prompt: int) -> float:
-    return statistics.fmean(r.ttft_s for r in result.requests if r.input_tokens == prompt)
+    """Of the short or the long requests: text of so many random tokens has a few more when it is read again."""
+    return statistics.fmean(r.ttft_s for r in result.requests if prompt <= r.input_tokens < 2 * prompt)
 
 
 @pytest.mark.vllm
