@@ -19,10 +19,11 @@ import pytest
 
 HOLDER = Path(__file__).with_name("holder.py")
 OWNER = f"""
-import sys, time
+import signal, sys, time
 from pathlib import Path
 import revati
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 told = Path(sys.argv[1])
 with revati.Emulation(clock=sys.argv[2]) as emulation:
     process = emulation.launch([sys.executable, "-P", "{HOLDER}", str(told)], client=True)
