@@ -67,7 +67,9 @@ int wait_watched(pollfd* files, int count, const WaitFor& wait) {
         if (wake == Wake::woken) inherit_act_time();
         const int ready = poll_now(files, count);
         if (ready != 0 || wake == Wake::deadline) return ready;
-        renew_watch();
+        // The set called ready what was not: it holds a file that the program has closed while a copy of it
+        // lives on. The next look makes another one.
+        close_watch();
     }
 }
 

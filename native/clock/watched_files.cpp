@@ -121,12 +121,8 @@ bool watch_files(const pollfd* files, int count) {
     }
     if (fill(files, count)) return true;
     // Somebody may have closed the set's descriptor, or given its number to another file.
-    renew_watch();
-    return false;
-}
-
-void renew_watch() {
     close_watch();
+    return false;
 }
 
 void close_watch() {

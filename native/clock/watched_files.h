@@ -24,8 +24,7 @@ void set_watch_session(const char* session);  // once in a process
 // Makes the calling thread's set hold exactly these. False: that cannot be done (a file that epoll does not
 // take, no descriptor left), and the thread must wait for them in the kernel.
 bool watch_files(const pollfd* files, int count);
-// The set called ready what was not: it holds a file that the program has closed while a copy of it lives on.
-void renew_watch();
-void close_watch();  // the thread ends, or is a copy in a forked child
+// The thread ends, is a copy in a forked child, or needs another set.
+void close_watch();
 
 }  // namespace revati::clock
