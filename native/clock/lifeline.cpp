@@ -17,8 +17,6 @@ namespace revati::clock {
 namespace {
 
 constexpr int exit_code_group_ended = 87;
-// Out of the way of programs that expect their descriptors to count from 3.
-constexpr int lowest_descriptor = 900;
 
 // Names made beforehand: a signal handler must not allocate.
 char pipe_path[4096];
@@ -69,9 +67,7 @@ void on_lifeline(int) {
 void open_pipe() {
     const int fd = open(pipe_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return;
-    pipe_end = fcntl(fd, F_DUPFD_CLOEXEC, lowest_descriptor);
-    if (pipe_end < 0) pipe_end = fd;
-    if (pipe_end != fd) close(fd);
+    pipe_end = out_of_the_way(fd);
     fcntl(pipe_end, F_SETOWN, static_cast<pid_t>(raw_syscall(SYS_getpid)));
     fcntl(pipe_end, F_SETSIG, lifeline_signal());
     fcntl(pipe_end, F_SETFL, O_RDONLY | O_NONBLOCK | O_ASYNC);

@@ -1,6 +1,7 @@
 // System calls and clocks that never pass through our own interposers.
 #pragma once
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -57,6 +58,15 @@ inline int64_t process_cpu_ns() {
     timespec t;
     raw_syscall(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, to_arg(&t));
     return to_ns(t);
+}
+
+// Moves a descriptor of ours out of the way of programs that expect theirs to count from 3, if there is room.
+inline int out_of_the_way(int fd) {
+    constexpr long lowest = 900;
+    const long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest);
+    if (moved < 0) return fd;
+    raw_syscall(SYS_close, fd);
+    return static_cast<int>(moved);
 }
 
 inline void futex_wake(const void* word, int count = 1) {

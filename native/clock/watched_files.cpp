@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,23 +16,13 @@
 namespace revati::clock {
 namespace {
 
-// Out of the way of programs that expect their descriptors to count from 3.
-constexpr long lowest_descriptor = 900;
-
 char session_path[4096];
 
-// A socket's path may have 107 characters only, a session's more.
-bool find_coordinator(sockaddr_un& address, int& folder) {
-    folder = static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, to_arg(session_path), O_PATH | O_CLOEXEC, 0));
-    address.sun_family = AF_UNIX;
-    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, watch_socket_name);
-    return folder >= 0;
-}
-
 bool send_to_coordinator(int set) {
-    sockaddr_un address = {};
-    int folder = -1;
-    if (!find_coordinator(address, folder)) return false;
+    const int folder =
+        static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, to_arg(session_path), O_PATH | O_CLOEXEC, 0));
+    if (folder < 0) return false;
+    sockaddr_un address = watch_address(folder);
     const int socket = static_cast<int>(raw_syscall(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     WatchMessage text = {static_cast<uint32_t>(self.slot - page->slots), self.slot->generation.load()};
     iovec part = {&text, sizeof text};
@@ -60,11 +49,9 @@ bool send_to_coordinator(int set) {
 }
 
 bool open_watch() {
-    const long low = raw_syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
-    if (low < 0) return false;
-    const long high = raw_syscall(SYS_fcntl, low, F_DUPFD_CLOEXEC, lowest_descriptor);
-    if (high >= 0) raw_syscall(SYS_close, low);
-    const int set = static_cast<int>(high >= 0 ? high : low);
+    const long made = raw_syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
+    if (made < 0) return false;
+    const int set = out_of_the_way(static_cast<int>(made));
     self.set_plus_1 = set + 1;
     self.in_set_count = 0;
     if (send_to_coordinator(set)) return true;

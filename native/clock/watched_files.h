@@ -6,12 +6,24 @@
 #pragma once
 
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <cstdint>
+#include <cstdio>
 
 namespace revati::clock {
 
 constexpr char watch_socket_name[] = "watch";  // in the session directory; datagrams
+
+// By way of the open session directory: a socket's path may have 107 characters only, a session's more.
+inline sockaddr_un watch_address(int session_folder) {
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", session_folder,
+             watch_socket_name);
+    return address;
+}
 
 // Goes with the descriptor of a set.
 struct WatchMessage {

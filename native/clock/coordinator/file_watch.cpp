@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -38,12 +37,9 @@ FileWatch::FileWatch(Page& page, const std::string& session) : page_(page) {
     allow_many_files();
     all_ = epoll_create1(EPOLL_CLOEXEC);
     socket_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    // Paths of sockets are short, a session's may be long.
     const int folder = open(session.c_str(), O_PATH | O_CLOEXEC);
     if (all_ < 0 || socket_ < 0 || folder < 0) fail("revati-clockd: cannot watch descriptors");
-    sockaddr_un address = {};
-    address.sun_family = AF_UNIX;
-    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, watch_socket_name);
+    const sockaddr_un address = watch_address(folder);
     if (bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
         fail("revati-clockd: cannot make a socket in the session directory");
     close(folder);
