@@ -184,7 +184,12 @@ def bench_twice(environment: Path, engine: str, timeout_s: float) -> dict[str, A
 def last_words(text: str | None) -> str:
     """The line of an output that most probably says why."""
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip() for line in (text or "").splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"\b\w*(Error|error:|cause:|virtual GPU stopped)", line)]
+    errors = [
+        line
+        for line in lines
+        if re.search(r"\b\w*(Error|error:|cause:|virtual GPU stopped)", line)
+        and "See root cause above" not in line
+    ]
     return (errors or lines or ["no output"])[-1][:300]
 
 

@@ -20,12 +20,14 @@ struct Placement {
 };
 
 bool fits(TritonParam param, uint32_t bytes, bool wide) {
+    if (param == TritonParam::absent) return false;
     const bool pointer = param == TritonParam::pointer || param == TritonParam::optional_pointer;
     return pointer ? bytes == 8 : bytes == 4 || (wide && bytes == 8);
 }
 
 bool may_vanish(TritonParam param) {
-    return param == TritonParam::optional_pointer || param == TritonParam::integer_or_one;
+    return param == TritonParam::optional_pointer || param == TritonParam::integer_or_one ||
+           param == TritonParam::absent;
 }
 
 void place(Placement* search, size_t param, size_t next) {

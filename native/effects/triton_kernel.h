@@ -18,6 +18,7 @@ enum class TritonParam : uint8_t {
     integer,           // never 1 in this kernel: strides of rows, vocabulary sizes
     integer_or_one,    // gone when it is 1
     fixed_integer,     // do_not_specialize: always there
+    absent,            // other releases have it
 };
 
 class TritonArgs {
@@ -49,8 +50,8 @@ class TritonArgs {
 struct TritonKernel {
     const char* name;  // a last character '*' stands for any number, as torch.compile appends one
     void (*run)(const TritonArgs& args);
-    // One or more parameter lists: a kernel whose constexpr flags change the meaning of its arguments has
-    // several.
+    // One or more parameter lists, the first that fits is taken: a kernel whose constexpr flags change the
+    // meaning of its arguments has several, and so has one that other releases declare otherwise.
     std::vector<std::vector<TritonParam>> signatures;
     void (*const* variants)(const TritonArgs& args) = nullptr;
 };

@@ -1,6 +1,6 @@
 // vLLM's input preparation: which tokens, positions, lengths and cache slots a step has. V2 model runner:
 // vllm/v1/worker/gpu/input_batch.py, buffer_utils.py, block_table.py, cp_utils.py; V1:
-// vllm/v1/worker/block_table.py (release 0.24).
+// vllm/v1/worker/block_table.py (releases 0.18 to 0.33).
 #include <algorithm>
 #include <cstring>
 
@@ -65,17 +65,18 @@ void apply_write_groups(const TritonArgs& args) {
     }
 }
 
-// (input ids, next prefill tokens, index mapping, query starts, all token ids, its stride, prefill lengths,
-// computed tokens)
+// (input ids, next prefill tokens, their stride, how many of them, index mapping, query starts, all token
+// ids, its stride, prefill lengths, computed tokens). Releases before 0.28 keep one next token.
 void prepare_prefill_inputs(const TritonArgs& args) {
     auto* const input_ids = args.pointer<int32_t>(0);
     auto* const next_tokens = args.pointer<int32_t>(1);
-    const auto* const query_start = args.pointer<const int32_t>(3);
-    const int64_t stride = args.integer(5);
+    const bool keeps_several = args.has(2);
+    const auto* const query_start = args.pointer<const int32_t>(5);
+    const int64_t stride = args.integer(7);
     for (uint32_t row = 0; row < args.grid(0); ++row) {
-        const int64_t request = request_of(args, args.pointer<const int32_t>(2), row);
-        const int64_t prefill = args.pointer<const int32_t>(6)[request];
-        const int64_t computed = args.pointer<const int32_t>(7)[request];
+        const int64_t request = request_of(args, args.pointer<const int32_t>(4), row);
+        const int64_t prefill = args.pointer<const int32_t>(8)[request];
+        const int64_t computed = args.pointer<const int32_t>(9)[request];
         if (computed >= prefill) continue;
         const int64_t length = query_length(args, query_start, row);
         if (computed < 0 || computed + length > stride) {
@@ -83,9 +84,13 @@ void prepare_prefill_inputs(const TritonArgs& args) {
                    static_cast<long long>(computed), static_cast<long long>(computed + length),
                    static_cast<long long>(stride));
         }
-        const int32_t* const tokens = args.pointer<const int32_t>(4) + request * stride;
+        const int32_t* const tokens = args.pointer<const int32_t>(6) + request * stride;
         memcpy(input_ids + query_start[row], tokens + computed, 4 * static_cast<size_t>(length));
-        if (computed + length < prefill) next_tokens[request] = tokens[computed + length];
+        const int64_t next = computed + length;
+        for (int64_t k = 0; k < args.integer(3); ++k) {
+            if (next + k < prefill || keeps_several)
+                next_tokens[k * args.integer(2) + request] = next + k < prefill ? tokens[next + k] : 0;
+        }
     }
 }
 
@@ -159,11 +164,13 @@ void get_num_sampled_and_rejected(const TritonArgs& args) {
 }
 
 // (index mapping, computed tokens, last sampled, output counts, their stride, sampled tokens, their stride,
-// sampled counts, rejected counts, query starts, all token ids, their stride, total lengths)
+// sampled counts, rejected counts, query starts, all token ids, their stride, total lengths, draft tokens,
+// where they go, how many)
 void post_update(const TritonArgs& args) {
     const auto* const mapping = args.pointer<const int32_t>(0);
     const auto* const query_start = args.pointer<const int32_t>(9);
     const int64_t longest = args.integer(11);
+    if (args.has(13)) refuse(args.kernel(), "draft tokens are not known");
     for (uint32_t row = 0; row < args.grid(0); ++row) {
         const int64_t request = mapping[row];
         if (request < 0) continue;
@@ -209,9 +216,12 @@ void expand_idx_mapping(const TritonArgs& args) {
     }
 }
 
-// (index mapping, source tables, destination tables, strides, block counts, their stride, requests)
+// (index mapping, source tables, destination tables, strides, block counts, their stride, requests, most
+// blocks, computed tokens, reach of sliding windows, block sizes). Which leading entries a sliding window no
+// longer reaches matters to attention alone.
 void gather_block_tables(const TritonArgs& args) {
     const int64_t requests = args.integer(6);
+    check_index(args.kernel(), "request count", requests, int64_t{args.grid(1)} + 1);
     for (uint32_t group = 0; group < args.grid(0); ++group) {
         const int64_t stride = args.pointer<const int64_t>(3)[group];
         const int32_t* const source = args.pointer<const int32_t*>(1)[group];
@@ -229,9 +239,10 @@ void gather_block_tables(const TritonArgs& args) {
     }
 }
 
-// (most tokens, index mapping, query starts, positions, tables, strides, block sizes, slot mappings, their
-// stride, context-parallel rank). The context-parallel world size is a constexpr that the launch does not
-// show: taken for 1, and rank 1 is refused.
+// (most tokens, index mapping, query starts, positions, tables, strides, block sizes, which groups have
+// slots, which are sharded, slot mappings, their stride, context-parallel rank). The context-parallel world
+// size is a constexpr that the launch does not show: taken for 1. From 0.33 on request -1 is a dummy that
+// owns no slots.
 void compute_slot_mappings(const TritonArgs& args) {
     const int64_t most = args.integer(0);
     const auto* const query_start = args.pointer<const int32_t>(2);
@@ -241,13 +252,19 @@ void compute_slot_mappings(const TritonArgs& args) {
         const int32_t* const table = args.pointer<const int32_t*>(4)[group];
         const int64_t stride = args.pointer<const int64_t>(5)[group];
         const int64_t block = args.pointer<const int32_t>(6)[group];
-        int64_t* const slots = args.pointer<int64_t>(7) + group * args.integer(8);
+        int64_t* const slots = args.pointer<int64_t>(9) + group * args.integer(10);
+        const auto* const mapping = args.pointer<const int32_t>(1);
+        const auto* const has_slots = args.pointer<const uint8_t>(7);
         if (block <= 0)
             refuse(args.kernel(), "group %u has blocks of %lld tokens", group, static_cast<long long>(block));
         check_index(args.kernel(), "token count", query_start[rows], most + 1);
         for (int64_t row = 0; row < rows; ++row) {
-            const int64_t request = request_of(args, args.pointer<const int32_t>(1), row);
             const int64_t length = query_length(args, query_start, row);
+            if (has_slots != nullptr && (has_slots[group] == 0 || mapping[row] < 0)) {
+                std::fill_n(slots + query_start[row], length, int64_t{-1});
+                continue;
+            }
+            const int64_t request = request_of(args, mapping, row);
             for (int64_t k = query_start[row]; k < query_start[row] + length; ++k) {
                 check_index(args.kernel(), "position", positions[k], stride * block);
                 slots[k] =
@@ -306,7 +323,10 @@ const std::vector<TritonKernel> kernels = {
      apply_write_variants},
     {"_prepare_prefill_inputs_kernel",
      prepare_prefill_inputs,
-     {{P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::integer, P::pointer, P::pointer}}},
+     {{P::pointer, P::pointer, P::integer, P::integer_or_one, P::pointer, P::pointer, P::pointer, P::integer,
+       P::pointer, P::pointer},
+      {P::pointer, P::pointer, P::absent, P::absent, P::pointer, P::pointer, P::pointer, P::integer,
+       P::pointer, P::pointer}}},
     {"_prepare_pos_seq_lens_kernel",
      prepare_pos_seq_lens,
      {{P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::integer_or_one}}},
@@ -318,21 +338,32 @@ const std::vector<TritonKernel> kernels = {
     {"_post_update_kernel",
      post_update,
      {{P::pointer, P::pointer, P::pointer, P::optional_pointer, P::integer, P::pointer, P::integer_or_one,
-       P::pointer, P::pointer, P::optional_pointer, P::pointer, P::integer, P::pointer}}},
+       P::pointer, P::pointer, P::optional_pointer, P::pointer, P::integer, P::pointer, P::absent, P::absent,
+       P::absent},
+      {P::pointer, P::pointer, P::pointer, P::optional_pointer, P::integer, P::pointer, P::integer_or_one,
+       P::pointer, P::pointer, P::optional_pointer, P::pointer, P::integer, P::pointer, P::optional_pointer,
+       P::optional_pointer, P::integer_or_one}}},
     {"_post_update_num_computed_tokens_kernel",
      post_update_num_computed_tokens,
      {std::vector<P>(3, P::pointer)}},
     {"_expand_idx_mapping_kernel", expand_idx_mapping, {std::vector<P>(4, P::pointer)}},
     {"_gather_block_tables_kernel",
      gather_block_tables,
-     {{P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::integer_or_one, P::fixed_integer}}},
+     {{P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::integer_or_one, P::fixed_integer,
+       P::absent, P::absent, P::absent, P::absent},
+      {P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::integer, P::fixed_integer, P::integer,
+       P::absent, P::absent, P::absent},
+      {P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::integer_or_one, P::fixed_integer,
+       P::absent, P::optional_pointer, P::pointer, P::pointer}}},
     {"_compute_slot_mappings_kernel",
      compute_slot_mappings,
-     {{P::integer, P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::pointer,
-       P::integer, P::integer}}},
+     {{P::integer, P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::absent,
+       P::absent, P::pointer, P::integer, P::integer},
+      {P::integer, P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::pointer, P::pointer,
+       P::pointer, P::pointer, P::integer, P::integer}}},
     {"_compute_slot_mapping_kernel",
      compute_slot_mapping,
-     {{P::fixed_integer, P::fixed_integer, P::pointer, P::pointer, P::pointer, P::integer_or_one, P::integer,
+     {{P::integer_or_one, P::integer, P::pointer, P::pointer, P::pointer, P::integer_or_one, P::integer,
        P::pointer}}},
     {"_dcp_local_seq_lens_kernel",
      dcp_local_seq_lens,

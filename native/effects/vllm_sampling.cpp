@@ -1,6 +1,6 @@
 // vLLM's samplers: which token comes next, its log-probability, and the masks that restrict it. V2 model
 // runner: vllm/v1/worker/gpu/sample/*.py, structured_outputs.py, metrics/logits.py; V1: xgrammar's bitmask
-// kernel (release 0.24).
+// kernel (releases 0.18 to 0.33).
 #include <algorithm>
 #include <cmath>
 
@@ -23,15 +23,15 @@ int64_t request_of(const TritonArgs& args, const int32_t* mapping, int64_t row) 
     return mapping[row];
 }
 
-// (local argmax, its stride, local maxima, their stride, processed logits, stride, column, logits, stride,
-// mapping, seeds, positions, temperatures, vocabulary). Each block of the vocabulary would give its own
-// candidate; here all give the one that is drawn.
+// (local argmax, its stride, local maxima, their stride, kept logits, their two strides, column, their
+// source, its stride, logits, stride, mapping, seeds, positions, temperatures, vocabulary). Each block of the
+// vocabulary would give its own candidate; here all give the one that is drawn.
 void gumbel_sample(const TritonArgs& args) {
-    const int64_t vocabulary = args.integer(13);
+    const int64_t vocabulary = args.integer(16);
     check_vocabulary(args, vocabulary);
     for (uint32_t row = 0; row < args.grid(0); ++row) {
-        request_of(args, args.pointer<const int32_t>(9), row);
-        const int64_t position = args.pointer<const int64_t>(11)[row];
+        request_of(args, args.pointer<const int32_t>(12), row);
+        const int64_t position = args.pointer<const int64_t>(14)[row];
         check_index(args.kernel(), "position", position, int64_t{1} << 32);
         const int64_t token = draw_token(args.device(), position, row, vocabulary);
         check_index(args.kernel(), "drawn token id", token, vocabulary);
@@ -43,13 +43,17 @@ void gumbel_sample(const TritonArgs& args) {
 // The distribution over the vocabulary is uniform: every log-probability is -ln(vocabulary), every rank 1, no
 // NaN anywhere.
 
-// (log-probabilities, logits, stride, token ids, how many per row, vocabulary)
+// (log-probabilities, logits, stride, token ids, their stride, how many per row, vocabulary)
 void topk_log_softmax(const TritonArgs& args) {
-    const int64_t count = args.integer(4), vocabulary = args.integer(5);
+    const int64_t count = args.integer(5), vocabulary = args.integer(6);
+    const int64_t stride = args.has(4) ? args.integer(4) : count;
     check_vocabulary(args, vocabulary);
-    for (int64_t k = 0; k < args.grid(0) * count; ++k) {
-        check_index(args.kernel(), "token id", args.pointer<const int64_t>(3)[k], vocabulary);
-        args.pointer<float>(0)[k] = -std::log(static_cast<float>(vocabulary));
+    for (int64_t row = 0; row < args.grid(0); ++row) {
+        for (int64_t k = 0; k < count; ++k) {
+            check_index(args.kernel(), "token id", args.pointer<const int64_t>(3)[row * stride + k],
+                        vocabulary);
+            args.pointer<float>(0)[row * count + k] = -std::log(static_cast<float>(vocabulary));
+        }
     }
 }
 
@@ -116,7 +120,8 @@ std::vector<uint32_t> empty_mask(int64_t vocabulary) {
 }
 
 // (logits, stride, vocabulary, mapping, allowed counts, allowed ids, stride, bias counts, bias ids, stride,
-// biases, stride, positions, minimum lengths, stop counts, stop ids, stride). Biases change no draw; allowed
+// biases, stride, positions, minimum lengths, stop counts, whether stop ids come back where nothing else is
+// left, stop ids, stride). Biases change no draw; allowed
 // ids and stop ids before the minimum length do.
 void bias(const TritonArgs& args) {
     const int64_t vocabulary = args.integer(2);
@@ -135,7 +140,7 @@ void bias(const TritonArgs& args) {
         const int64_t stops = args.pointer<const int32_t>(14)[request];
         if (args.pointer<const int64_t>(12)[row] + 1 >= args.pointer<const int32_t>(13)[request]) continue;
         for (int64_t k = 0; k < stops; ++k) {
-            forbid_token(args.device(), row, args.pointer<const int32_t>(15)[request * args.integer(16) + k]);
+            forbid_token(args.device(), row, args.pointer<const int32_t>(16)[request * args.integer(17) + k]);
         }
     }
 }
@@ -168,12 +173,18 @@ void allow_from_bitmask(const TritonArgs& args, int64_t row, const int32_t* bits
     allow_tokens(args.device(), row, std::move(mask));
 }
 
-// (logits, stride, rows, bitmasks, stride, vocabulary)
+// (logits, stride, rows, logit starts, bitmasks, stride, vocabulary). From 0.28 on `rows` are requests times
+// a constexpr that is 1 without draft tokens.
 void apply_grammar_bitmask(const TritonArgs& args) {
+    const auto* const logit_start = args.pointer<const int32_t>(3);
     for (uint32_t k = 0; k < args.grid(0); ++k) {
-        const int64_t row = args.pointer<const int32_t>(2)[k];
+        int64_t row = args.pointer<const int32_t>(2)[k];
         if (row < 0) refuse(args.kernel(), "bitmask %u belongs to row %lld", k, static_cast<long long>(row));
-        allow_from_bitmask(args, row, args.pointer<const int32_t>(3) + k * args.integer(4), args.integer(5));
+        if (logit_start != nullptr) {
+            if (logit_start[row + 1] <= logit_start[row]) continue;
+            row = logit_start[row];
+        }
+        allow_from_bitmask(args, row, args.pointer<const int32_t>(4) + k * args.integer(5), args.integer(6));
     }
 }
 
@@ -193,11 +204,15 @@ const std::vector<TritonKernel> kernels = {
     {"_gumbel_sample_kernel",
      gumbel_sample,
      {{P::pointer, P::integer_or_one, P::pointer, P::integer_or_one, P::optional_pointer, P::integer,
-       P::optional_pointer, P::pointer, P::integer, P::pointer, P::pointer, P::pointer, P::pointer,
-       P::integer}}},
+       P::absent, P::optional_pointer, P::absent, P::absent, P::pointer, P::integer, P::pointer, P::pointer,
+       P::pointer, P::pointer, P::integer},
+      {P::pointer, P::integer_or_one, P::pointer, P::integer_or_one, P::optional_pointer, P::integer,
+       P::integer, P::optional_pointer, P::optional_pointer, P::integer, P::pointer, P::integer, P::pointer,
+       P::pointer, P::pointer, P::pointer, P::integer}}},
     {"_topk_log_softmax_kernel",
      topk_log_softmax,
-     {{P::pointer, P::pointer, P::integer, P::pointer, P::integer_or_one, P::integer}}},
+     {{P::pointer, P::pointer, P::integer, P::pointer, P::absent, P::integer_or_one, P::integer},
+      {P::pointer, P::pointer, P::integer, P::pointer, P::integer, P::integer, P::integer}}},
     {"_ranks_kernel", ranks, {{P::pointer, P::pointer, P::integer, P::pointer, P::integer}}},
     {"triton_red_fused_ge_sum_*",
      count_greater_equal,
@@ -213,15 +228,16 @@ const std::vector<TritonKernel> kernels = {
     {"_bias_kernel",
      bias,
      {{P::pointer, P::integer, P::integer, P::pointer, P::pointer, P::pointer, P::integer, P::pointer,
-       P::pointer, P::integer, P::pointer, P::integer, P::pointer, P::pointer, P::pointer, P::pointer,
-       P::integer}}},
+       P::pointer, P::integer, P::pointer, P::integer, P::pointer, P::pointer, P::pointer,
+       P::optional_pointer, P::pointer, P::integer}}},
     {"_bad_words_kernel",
      bad_words,
      {{P::pointer, P::integer, P::pointer, P::pointer, P::integer, P::pointer, P::integer, P::pointer,
        P::pointer, P::integer, P::pointer, P::pointer, P::pointer, P::pointer}}},
     {"_apply_grammar_bitmask_kernel",
      apply_grammar_bitmask,
-     {{P::pointer, P::integer, P::pointer, P::pointer, P::integer, P::integer}}},
+     {{P::pointer, P::integer, P::pointer, P::absent, P::pointer, P::integer, P::integer},
+      {P::pointer, P::integer, P::pointer, P::pointer, P::pointer, P::integer, P::integer}}},
     {"apply_token_bitmask_inplace_kernel",
      apply_token_bitmask,
      {{P::pointer, P::pointer, P::optional_pointer, P::integer_or_one, P::integer, P::integer, P::integer}}},

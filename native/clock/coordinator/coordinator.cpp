@@ -133,7 +133,7 @@ void Coordinator::arm_at(int64_t virtual_ns, int64_t realtime_ns) {
     if (page_.armed.load() != 0) return;
     if (network_ != nullptr) network_->collect();
     placement_.take();
-    assign_keys(page_);
+    assign_keys(page_, trace_);
     page_.v_ns.store(virtual_ns);
     for (std::atomic<int64_t>& act_ns : page_.act_ns) act_ns.store(virtual_ns);
     page_.realtime_offset_ns.store(realtime_ns - virtual_ns);

@@ -186,3 +186,44 @@ print(time.monotonic_ns())
             printed.append([int(line) for line in process.communicate(timeout=60)[0].split()])
     assert printed[0] == printed[1] == printed[2]
     assert printed[0][1] - printed[0][0] >= 10_000
+
+
+def test_a_number_in_a_name_changes_no_tie() -> None:
+    """Which of a pool's threads does the work is decided while time is real; what follows must not hang on it."""
+    script = """
+import ctypes, sys, threading, time
+
+class Timespec(ctypes.Structure):
+    _fields_ = [("s", ctypes.c_long), ("ns", ctypes.c_long)]
+
+libc = ctypes.CDLL(None)
+order = []
+armed = (1 << 20) + 600
+
+def work(name):
+    libc.prctl(15, name.encode() + sys.argv[1].encode(), 0, 0, 0)  # PR_SET_NAME
+    while time.monotonic() < armed:
+        time.sleep(0.01)
+    libc.clock_nanosleep(time.CLOCK_MONOTONIC, 1, ctypes.byref(Timespec(armed + 36000, 0)), None)
+    order.append(name)
+
+threads = [threading.Thread(target=work, args=(name,)) for name in "abcdefgh"]
+for thread in threads:
+    thread.start()
+print("ready", flush=True)
+for thread in threads:
+    thread.join()
+print(order)
+"""
+
+    def released(number: int) -> str:
+        with Session() as session:
+            process = session.start([sys.executable, "-c", script, str(number)])
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            session.control("arm")
+            return str(process.communicate(timeout=60)[0])
+
+    expected = released(0)
+    assert all(name in expected for name in "abcdefgh")
+    assert [released(number) for number in (1, 2, 10)] == [expected] * 3

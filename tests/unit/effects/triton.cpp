@@ -289,6 +289,179 @@ CASE(refuses_a_log_probability_outside_the_vocabulary) {
         .run_triton({1});
 }
 
+CASE(one_token_leaves_one_integer_less) {  // vLLM 0.20 and 0.22 specialise the count of tokens
+    std::vector<int32_t> query_start{0, 1}, table{5, 6};
+    std::vector<int64_t> positions{17}, slots(4, 0);
+    Launch("_compute_slot_mapping_kernel")
+        .arg(int32_t{4})
+        .arg(query_start.data())
+        .arg(positions.data())
+        .arg(table.data())
+        .arg(int32_t{2})
+        .arg(int32_t{16})
+        .arg(slots.data())
+        .run_triton({2});
+    CHECK((slots == std::vector<int64_t>{6 * 16 + 1, -1, -1, -1}));
+}
+
+// vLLM 0.28 and later.
+CASE(prompts_with_several_next_tokens) {
+    for (const int32_t several : {1, 2}) {
+        std::vector<int32_t> ids(4, -1), next(2 * 3, -1), mapping{2, 0}, query_start{0, 2, 4},
+            prefill{4, 0, 3}, computed{0, 0, 0}, all{10, 11, 12, 13, 0, 0, 0, 0, 20, 21, 22, 0};
+        Launch launch("_prepare_prefill_inputs_kernel");
+        launch.arg(ids.data()).arg(next.data()).arg(int32_t{3});
+        if (several != 1) launch.arg(several);
+        launch.arg(mapping.data())
+            .arg(query_start.data())
+            .arg(all.data())
+            .arg(int32_t{4})
+            .arg(prefill.data())
+            .arg(computed.data())
+            .run_triton({2});
+        CHECK((ids == std::vector<int32_t>{20, 21, 10, 11}));
+        CHECK((next == (several == 1 ? std::vector<int32_t>{12, -1, 22, -1, -1, -1}
+                                     : std::vector<int32_t>{12, -1, 22, 13, -1, 0})));
+    }
+}
+
+CASE(prompts_with_one_next_token) {
+    std::vector<int32_t> ids(2, -1), next{-1, 7}, mapping{1}, query_start{0, 2}, prefill{0, 2},
+        computed{0, 0}, all{0, 0, 20, 21};
+    Launch("_prepare_prefill_inputs_kernel")
+        .arg(ids.data())
+        .arg(next.data())
+        .arg(mapping.data())
+        .arg(query_start.data())
+        .arg(all.data())
+        .arg(int32_t{2})
+        .arg(prefill.data())
+        .arg(computed.data())
+        .run_triton({1});
+    CHECK((ids == std::vector<int32_t>{20, 21}));
+    CHECK_EQUAL(next[1], 7);  // untouched at the end of a prompt, before 0.28
+}
+
+CASE(a_grammar_finds_its_row_by_request) {
+    std::vector<int32_t> requests{0, 1}, logit_start{0, 0, 1}, mapping{0};
+    const int32_t words = (vocabulary + 31) / 32;
+    std::vector<int32_t> bits(2 * static_cast<size_t>(words), 0);
+    bits[static_cast<size_t>(words) + 77777 / 32] = int32_t{1} << (77777 % 32);
+    std::vector<int64_t> positions{5}, tokens(1, -1);
+    void* const logits = nullptr;
+    Launch("_apply_grammar_bitmask_kernel")
+        .arg(logits)
+        .arg(vocabulary)
+        .arg(requests.data())
+        .arg(logit_start.data())
+        .arg(bits.data())
+        .arg(words)
+        .arg(vocabulary)
+        .run_triton({2, 16});
+    gumbel(tokens.data(), 2, mapping.data(), positions.data(), vocabulary).run_triton({1, 1});
+    CHECK_EQUAL(tokens[0], 77777);
+}
+
+// vLLM 0.33.
+CASE(sampling_with_a_cache_of_logits) {
+    std::vector<int32_t> mapping{3};
+    std::vector<int64_t> positions{10}, tokens(2, -1), expected(2, -1);
+    void* const unused = nullptr;
+    gumbel(expected.data(), 2, mapping.data(), positions.data(), vocabulary).run_triton({1, 2});
+    for (const bool cached : {false, true}) {
+        Launch launch("_gumbel_sample_kernel");
+        launch.arg(tokens.data()).arg(int32_t{2}).arg(unused).arg(int32_t{2});
+        if (cached) launch.arg(unused);
+        launch.arg(int32_t{0}).arg(int32_t{0});
+        if (cached) launch.arg(unused).arg(unused);
+        launch.arg(int32_t{0}).arg(unused).arg(vocabulary);
+        launch.arg(mapping.data()).arg(unused).arg(positions.data()).arg(unused).arg(vocabulary);
+        launch.run_triton({1, 2});
+        CHECK(tokens == expected);
+    }
+}
+
+CASE(dummies_have_no_slots) {
+    std::vector<int32_t> mapping{1, -1}, query_start{0, 1, 2}, table{0, 0, 5, 6}, block_size{16, 16};
+    std::vector<int64_t> positions{17, 0}, slots(2 * 3, 0), strides{2, 2};
+    std::vector<int32_t*> tables{table.data(), table.data()};
+    std::vector<uint8_t> has_slots{1, 0}, sharded{0, 0};
+    Launch("_compute_slot_mappings_kernel")
+        .arg(int32_t{3})
+        .arg(mapping.data())
+        .arg(query_start.data())
+        .arg(positions.data())
+        .arg(tables.data())
+        .arg(strides.data())
+        .arg(block_size.data())
+        .arg(has_slots.data())
+        .arg(sharded.data())
+        .arg(slots.data())
+        .arg(int32_t{3})
+        .arg(int32_t{0})
+        .run_triton({2, 3});
+    CHECK((slots == std::vector<int64_t>{6 * 16 + 1, -1, -1, -1, -1, -1}));
+}
+
+CASE(log_probabilities_of_ids_with_a_stride) {
+    std::vector<float> out(4, 1);
+    std::vector<int64_t> ids{1, 2, vocabulary, 3, 4, vocabulary};
+    void* const logits = nullptr;
+    Launch("_topk_log_softmax_kernel")
+        .arg(out.data())
+        .arg(logits)
+        .arg(vocabulary)
+        .arg(ids.data())
+        .arg(int32_t{3})
+        .arg(int32_t{2})
+        .arg(vocabulary)
+        .run_triton({2});
+    for (const float value : out) CHECK(value < -11 && value > -12);
+}
+
+CASE(block_tables_of_three_releases) {
+    for (const int release : {22, 24, 33}) {
+        std::vector<int32_t> mapping{1}, source{1, 2, 3, 4}, destination(4, 9), blocks{1, 2};
+        std::vector<int32_t*> sources{source.data()}, destinations{destination.data()};
+        std::vector<int64_t> strides{2};
+        std::vector<int32_t> reach{0}, sizes{16};
+        Launch launch("_gather_block_tables_kernel");
+        launch.arg(mapping.data())
+            .arg(sources.data())
+            .arg(destinations.data())
+            .arg(strides.data())
+            .arg(blocks.data())
+            .arg(int32_t{2})
+            .arg(int32_t{1});
+        if (release == 22) launch.arg(int32_t{2});
+        if (release == 33) launch.arg(reach.data()).arg(sizes.data());
+        launch.run_triton({1, 2});
+        CHECK((destination == std::vector<int32_t>{3, 4, 0, 0}));
+    }
+}
+
+CASE(refuses_draft_tokens) {
+    std::vector<int32_t> mapping{0}, computed{0}, sampled_counts{1}, rejected{0}, query_start{0, 1},
+        all(16, 0), total{3};
+    std::vector<int64_t> last{0}, sampled{8}, drafts{1, 2};
+    Launch("_post_update_kernel")
+        .arg(mapping.data())
+        .arg(computed.data())
+        .arg(last.data())
+        .arg(int32_t{0})
+        .arg(sampled.data())
+        .arg(sampled_counts.data())
+        .arg(rejected.data())
+        .arg(query_start.data())
+        .arg(all.data())
+        .arg(int32_t{16})
+        .arg(total.data())
+        .arg(drafts.data())
+        .arg(drafts.data())
+        .arg(int32_t{2})
+        .run_triton({1});
+}
+
 int main(int argc, char** argv) {
     return run_cases(argc, argv);
 }
