@@ -15,6 +15,8 @@ using device::JointKernel;
 using device::Kernel;
 
 constexpr uint32_t pointer_bytes = 8, int_bytes = 4, signals_bytes = 64, fused_bytes = 136;
+// SGLang: AllReducePushData, AllReduceParams.
+constexpr uint32_t push_bytes = 96, pull_bytes = 16;
 
 template <typename T>
 T read(const void* argument, size_t offset) {
@@ -42,6 +44,22 @@ bool find_fused_all_reduce(void* const* args, const JointKernel& kernel, JointKe
     device::Allocation allocation;
     if (!device::find_allocation(workspace, &allocation)) return false;
     return device::shared_place(read<const void*>(workspace, 0), &place->memory, &place->offset);
+}
+
+// SGLang: all_reduce_one_shot_push_kernel<T, ranks, ...>(data, controller). The structure begins with eight
+// pointers, one for each rank's buffer, then the input, the output, uint32_t rank, elements.
+bool find_push_all_reduce(void* const* args, const JointKernel&, JointKernel::Place* place) {
+    place->rank = read<int>(args[0], 80);
+    place->size = read<uint32_t>(args[0], 84);
+    return device::shared_place(read<const void*>(args[0], 0), &place->memory, &place->offset);
+}
+
+// SGLang: all_reduce_{one,two}_shot_kernel<T, ranks, ...>(inputs, params, controller), where the structure is a
+// pointer, uint32_t rank, elements, and the controller eight pointers to the ranks' signals.
+bool find_pull_all_reduce(void* const* args, const JointKernel&, JointKernel::Place* place) {
+    place->rank = read<int>(args[1], 8);
+    place->size = read<uint32_t>(args[1], 12);
+    return device::shared_place(read<const void*>(args[2], 0), &place->memory, &place->offset);
 }
 
 // torch, on symmetric memory (CUDASymmetricMemoryOps.cu): (..., size_t elements, uint32_t** signal_pads,
@@ -93,9 +111,23 @@ const JointKernel* make(bool (*find)(void* const*, const JointKernel&, JointKern
     return new JointKernel{find, count, std::move(arg_bytes)};
 }
 
+const JointKernel* match_sglang(const Kernel& kernel) {
+    const TemplateName name = parse_template(demangle(kernel.name));
+    if (name.arguments.size() != 3) return nullptr;
+    if (name.is("all_reduce_one_shot_push_kernel"))
+        return make(find_push_all_reduce, name.arguments[1], {push_bytes, pointer_bytes});
+    if (name.is("all_reduce_one_shot_kernel") || name.is("all_reduce_two_shot_kernel"))
+        return make(find_pull_all_reduce, name.arguments[1], {pointer_bytes, pull_bytes, signals_bytes});
+    return nullptr;
+}
+
 const JointKernel* match_all_reduce(const Kernel& kernel) {
     const bool vllm = kernel.name.find("cross_device_reduce_") != std::string::npos;
     const bool fused = kernel.name.find("allreduce_fusion_kernel_") != std::string::npos;
+    if (kernel.name.find("all_reduce_one_shot_") != std::string::npos ||
+        kernel.name.find("all_reduce_two_shot_") != std::string::npos) {
+        return match_sglang(kernel);
+    }
     if (!vllm && !fused)
         return kernel.name.find("CUDASymmetricMemoryOps") != std::string::npos ? match_symmetric(kernel)
                                                                                : nullptr;

@@ -5,7 +5,9 @@
 // FlashInfer: `allreduce_fusion_kernel_{oneshot_lamport,twoshot_sync}<pattern, T, ranks, ...>(params, ...)`;
 // the structure begins with four integers: ranks, rank, elements, elements of a row. torch, on symmetric
 // memory: `*{multimem,one_shot,two_shot}_*(..., size_t elements, uint32_t** signal_pads, size_t rank, size_t
-// ranks, ...)`.
+// ranks, ...)`. SGLang: `all_reduce_one_shot_push_kernel<T, ranks, ...>(data, controller)`,
+// `all_reduce_{one,two}_shot_kernel<T, ranks, ...>(inputs, params, controller)`; data and params hold the
+// elements at bytes 84 and 12.
 #include <cstdlib>
 
 #include "cost/kernels/arguments.h"
@@ -44,6 +46,13 @@ Payload read_flashinfer(const Signature& signature, const Arguments& args) {
     const int64_t bytes = elements * signature.element_bytes;
     // Residual in and out, and what is normalised.
     return {signature.ranks, bytes, signature.fuses_norm ? 3 * bytes : 0};
+}
+
+Payload read_sglang(const Signature& signature, const Arguments& args) {
+    const bool pushes = signature.elements_at == 0;
+    int32_t elements = 0;
+    if (!args.field(signature.elements_at, pushes ? 84 : 12, &elements) || elements <= 0) return {};
+    return {signature.ranks, elements * signature.element_bytes, 0};
 }
 
 Payload read_torch(const Signature& signature, const Arguments& args) {
@@ -102,9 +111,13 @@ bool is_flashinfer(const KernelName& name) {
            ends_with(name.base, "trtllm_allreduce_fusion::allreduce_fusion_kernel_twoshot_sync");
 }
 
-bool is_torch(const KernelName& name, CollectiveKind* kind) {
+std::string plain_name(const KernelName& name) {
     const size_t colons = name.base.rfind("::");
-    const std::string plain = colons == std::string::npos ? name.base : name.base.substr(colons + 2);
+    return colons == std::string::npos ? name.base : name.base.substr(colons + 2);
+}
+
+bool is_torch(const KernelName& name, CollectiveKind* kind) {
+    const std::string plain = plain_name(name);
     *kind = CollectiveKind::all_reduce;
     if (plain == "multimem_all_reduce_kernel" || plain == "multimem_one_shot_all_reduce_kernel" ||
         plain == "one_shot_all_reduce_kernel" || plain == "two_shot_all_reduce_kernel" ||
@@ -135,6 +148,17 @@ std::unique_ptr<KernelModel> make_collective(const KernelName& name, Core* core,
         constexpr uint32_t head_bytes = 24;  // as much of the structure as is read
         return std::make_unique<CollectiveModel>(core, read_flashinfer, signature,
                                                  std::vector<uint32_t>{head_bytes});
+    }
+    const std::string plain = plain_name(name);
+    const bool pushes = plain == "all_reduce_one_shot_push_kernel";
+    if (pushes || plain == "all_reduce_one_shot_kernel" || plain == "all_reduce_two_shot_kernel") {
+        signature.ranks = ranks_in(parts, 1);
+        signature.elements_at = pushes ? 0 : 1;
+        if (parts.size() == 3) signature.element_bytes = bits_of(first_dtype(parts[0])) / 8;
+        if (signature.ranks == 0 || signature.element_bytes == 0) return nullptr;
+        return std::make_unique<CollectiveModel>(
+            core, read_sglang, signature,
+            pushes ? std::vector<uint32_t>{96} : std::vector<uint32_t>{8, 16});
     }
     const size_t at = name.param_kinds.find("ipii");
     if (is_torch(name, &signature.kind) && at != std::string::npos) {

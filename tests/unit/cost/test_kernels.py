@@ -47,6 +47,16 @@ MULTIMEM_ALL_REDUCE = SYMMETRIC + "26multimem_all_reduce_kernelIN3c108BFloat16EL
 ONE_SHOT_ALL_REDUCE = SYMMETRIC + "26one_shot_all_reduce_kernelIfLi16ELi8EEEvPPT_S2_S2_mmPPjmm"
 TWO_SHOT_ALL_REDUCE = SYMMETRIC + "26two_shot_all_reduce_kernelIfLi4ELi2ELb0ELb0EEEvPPT_S2_mmPPjmmm"
 MULTIMEM_ALL_GATHER = SYMMETRIC + "26multimem_all_gather_kernelILi16EEEvPcS1_mPPjmm"
+SGLANG = "_ZN45_GLOBAL__N__1b2c3d4e_7_cuda_cu_70c0f2ac_13507"
+PUSH_ALL_REDUCE = (
+    SGLANG
+    + "31all_reduce_one_shot_push_kernelI13__nv_bfloat16Lj2ELb1EEEvNS_17AllReducePushDataEN6device11distributed14PushControllerE"
+)
+PULL_ALL_REDUCE = (
+    SGLANG
+    + "26all_reduce_two_shot_kernelI13__nv_bfloat16Lj4ELb1EEEvPKN4host11distributed13AllReduceDataENS_15AllReduceParamsEN6device"
+    "11distributed14PullControllerE"
+)
 ALIGN = "_ZN4vllm3moe27moe_align_block_size_kernelImEEvPKT_PiS5_S5_S5_iiiimS5_iib"
 FILL = "_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_11FillFunctorIfEESt5arrayIPcLm1EEEEviT0_T1_"
 ROTARY = "_ZN4vllm23rotary_embedding_kernelIN3c108BFloat16ES2_Lb0EEEvPKlPT_S6_PKT0_illliiilb"
@@ -250,6 +260,15 @@ def test_flashinfers_all_reduce(estimator: _native.Estimator) -> None:
     fused = estimator.kernel(FUSED_ALL_REDUCE.format(1), [64], [512], args)
     streamed = estimator.by_bytes("norm", 3 * 64 * 4096 * 2)[0] - estimator.by_bytes("norm", 0)[0]
     assert fused[0] == alone[0] + streamed > alone[0]
+
+
+def test_sglangs_all_reduce(estimator: _native.Estimator) -> None:
+    data = bytes(80) + struct.pack("<IIII", 1, 64 * 4096, 1 << 20, 1 << 21)
+    expected = estimator.collective("all_reduce", 2, 64 * 4096 * 2, custom=True)
+    assert estimator.kernel(PUSH_ALL_REDUCE, [64], [512], [data, p()]) == expected
+    params = bytes(8) + struct.pack("<II", 3, 64 * 4096)
+    expected = estimator.collective("all_reduce", 4, 64 * 4096 * 2, custom=True)
+    assert estimator.kernel(PULL_ALL_REDUCE, [64], [512], [p(), params, bytes(64)]) == expected
 
 
 @pytest.mark.parametrize(
