@@ -362,7 +362,7 @@ class Emulation:
         """Starts a server and waits until it answers; that is in real time.
 
         Args:
-            engine: `vllm`.
+            engine: `vllm` or `sglang`, the one in Revati's own environment unless `program` says otherwise.
             model: A name from `revati models list`, or a model folder.
             tp: Tensor parallelism; by default all GPUs that `pp` and `dp` leave.
             pp: Pipeline parallelism.

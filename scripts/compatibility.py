@@ -40,6 +40,12 @@ RELEASES = (
 OVERRIDES: dict[str, tuple[str, ...]] = {
     "vllm==0.33.0": ("certifi",),  # wants one that is newer than some indices have
 }
+# Release -> variables without which it does not start on a real GPU either, and why.
+VARIABLES: dict[str, dict[str, str]] = {
+    # Asks for DeepGEMM where nothing uses it, and ends because its wheel's copy cannot be imported: as on a real H100
+    # (vllm-project/vllm issue 41849).
+    "vllm==0.20.0": {"VLLM_USE_DEEP_GEMM": "0"},
+}
 # Printed figures that must be the same in a second run.
 FIGURES = ("completed", "mean_ttft_ms", "mean_tpot_ms", "p99_itl_ms", "duration")
 LOAD = ("--num-prompts", "20", "--input-len", "256", "--output-len", "32", "--request-rate", "4")
@@ -63,6 +69,7 @@ def main() -> int:
     runs.add_argument("releases", nargs="+", metavar="NAME==RELEASE|all")
     runs.add_argument("--wheel", type=Path, help="Revati's wheel; built from this tree if left out")
     runs.add_argument("--environments", type=Path, default=ROOT / "build" / "compatibility")
+    runs.add_argument("--results", type=Path, default=ROOT / "build" / "compatibility-results")
     runs.add_argument("--timeout", type=float, default=1200.0, metavar="SECONDS", help="for one benchmark")
     runs.add_argument("--keep", action="store_true", help="leave the environments")
     commands.add_parser("table", help="write the table")
@@ -109,8 +116,12 @@ def try_release(release: str, wheel: Path, options: argparse.Namespace) -> dict[
             install(environment, release, wheel, overrides)
         except subprocess.CalledProcessError as error:
             return {"outcome": "not installed", "remarks": last_words(error.stderr)}
-        found = {"torch": version_of(environment, "torch"), "overrides": list(overrides)}
-        return found | bench_twice(environment, release.partition("==")[0], options.timeout)
+        found = {
+            "torch": version_of(environment, "torch"),
+            "overrides": list(overrides),
+            "variables": VARIABLES.get(release, {}),
+        }
+        return found | bench_twice(environment, release, options.results / environment.name, options.timeout)
     finally:
         if not options.keep:
             shutil.rmtree(environment, ignore_errors=True)
@@ -140,38 +151,42 @@ def version_of(environment: Path, package: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def bench_twice(environment: Path, engine: str, timeout_s: float) -> dict[str, Any]:
+def bench_twice(environment: Path, release: str, results: Path, timeout_s: float) -> dict[str, Any]:
     """`works`, `fails` or `differs`, with figures or the reason."""
+    engine = release.partition("==")[0]
     answers: list[dict[str, Any]] = []
-    for _ in range(2):
-        with tempfile.TemporaryDirectory(prefix="revati-compatibility-") as out:
-            began = time.monotonic()
-            command = [
-                str(environment / "bin/revati"),
-                "bench",
-                "--engine",
-                engine,
-                "--model",
-                "llama-3.1-8b",
-            ]
-            command += ["--gpu", "h200-sxm", *LOAD, "--out", out]
-            path = os.pathsep.join([str(environment / "bin"), os.environ.get("PATH", os.defpath)])
-            try:
-                done = subprocess.run(
-                    command,
-                    env=os.environ | {"PATH": path},
-                    capture_output=True,
-                    text=True,
-                    timeout=timeout_s,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired:
-                return {"outcome": "fails", "remarks": f"no end after {time.monotonic() - began:.0f} s"}
-            if done.returncode:
-                return {"outcome": "fails", "remarks": last_words(done.stderr + "\n" + done.stdout)}
-            answers.append(json.loads((Path(out) / "result.json").read_text()))
+    shutil.rmtree(results, ignore_errors=True)
+    for run in ("first", "second"):
+        out = results / run
+        out.mkdir(parents=True)
+        program = environment / "bin/revati"
+        command = [str(program), "bench", "--engine", engine, "--model", "llama-3.1-8b", "--gpu", "h200-sxm"]
+        command += [*LOAD, "--out", str(out)]
+        path = os.pathsep.join([str(environment / "bin"), os.environ.get("PATH", os.defpath)])
+        began = time.monotonic()
+        try:
+            done = subprocess.run(
+                command,
+                # Where two runs part, their traces say why.
+                env=os.environ
+                | VARIABLES.get(release, {})
+                | {"PATH": path, "REVATI_CLOCK_TRACE": str(out / "clock.trace")},
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return {"outcome": "fails", "remarks": f"no end after {time.monotonic() - began:.0f} s"}
+        printed = done.stderr + "\n" + done.stdout
+        (out / "printed.log").write_text(printed)
+        if done.returncode:
+            return {"outcome": "fails", "remarks": last_words(printed)}
+        answers.append(json.loads((out / "result.json").read_text()))
     first, second = ({key: answer.get(key) for key in FIGURES} for answer in answers)
-    differing = sorted(key for key in FIGURES if first[key] != second[key])
+    differing = [
+        f"{key} ({abs(second[key] / first[key] - 1):.1e})" for key in FIGURES if first[key] != second[key]
+    ]
     return {
         "outcome": "differs" if differing else "works",
         "remarks": f"two runs differ in {', '.join(differing)}" if differing else "",
@@ -221,7 +236,8 @@ def write_table() -> None:
         figures = entry.get("figures", {})
         latencies = f"{figures['mean_ttft_ms']:.2f}, {figures['mean_tpot_ms']:.2f}" if figures else ""
         remarks = [str(entry.get("remarks", "")).replace("|", "\\|")]
-        remarks += [f"with {', '.join(entry['overrides'])}"] if entry.get("overrides") else []
+        given = [*entry.get("overrides", []), *(f"{k}={v}" for k, v in entry.get("variables", {}).items())]
+        remarks += [f"with {', '.join(given)}"] if given else []
         cells = [release.replace("==", " "), str(entry.get("torch", "")), entry["outcome"], latencies]
         cells += [str(entry.get("startup_s", "")), "; ".join(remark for remark in remarks if remark)]
         rows.append("| " + " | ".join(cells) + " |")

@@ -13,7 +13,7 @@ namespace revati::clock {
 namespace {
 
 constexpr int64_t first_backoff_ns = 2'000;
-constexpr int64_t longest_backoff_ns = 1'000'000;
+constexpr int64_t longest_backoff_ns = 4'000'000;
 constexpr int64_t longest_clock_backoff_ns = 50'000;  // a loop on the clock overshoots its end by so much
 
 // Clock reads and event queries are part of ordinary work; only a great many in a row are a loop.
