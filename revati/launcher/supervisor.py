@@ -41,17 +41,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def descendants(root: int) -> list[int]:
-    """Process ids below `root`, zombies left out."""
+    """Process ids below `root`, without those that have ended and wait to be collected."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
             with open(f"/proc/{entry}/stat", "rb") as stat:
-                state, parent = stat.read().rpartition(b")")[2].split()[:2]
+                fields = stat.read().rpartition(b")")[2].split()
         except OSError:
             continue
-        if state != b"Z":
+        state, parent, threads = fields[0], fields[1], int(fields[17])  # proc(5): 3rd, 4th and 20th
+        # A first thread that has ended stays as a zombie as long as others run.
+        if state != b"Z" or threads > 1:
             children.setdefault(int(parent), []).append(int(entry))
     found: list[int] = []
     queue = [root]
@@ -75,6 +77,15 @@ def reap() -> dict[int, int]:
         ended[pid] = status
 
 
+def has_children() -> bool:
+    """Whether there is anything left to collect."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def end_all(grace_s: float) -> dict[int, int]:
     """Ends every descendant: SIGTERM, `grace_s` seconds, then SIGKILL until none is left. Returns who ended how."""
     ended: dict[int, int] = {}
@@ -83,9 +94,10 @@ def end_all(grace_s: float) -> dict[int, int]:
     while True:
         ended.update(reap())
         alive = descendants(os.getpid())
-        if not alive:
-            return ended
         late = time.monotonic() >= deadline
+        # Whoever is not collected here stays as a zombie of Revati itself.
+        if not alive and (late or not has_children()):
+            return ended
         for pid in alive:
             if late or pid not in asked:
                 try:
