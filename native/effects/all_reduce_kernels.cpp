@@ -54,8 +54,8 @@ bool find_push_all_reduce(void* const* args, const JointKernel&, JointKernel::Pl
     return device::shared_place(read<const void*>(args[0], 0), &place->memory, &place->offset);
 }
 
-// SGLang: all_reduce_{one,two}_shot_kernel<T, ranks, ...>(inputs, params, controller), where the structure is a
-// pointer, uint32_t rank, elements, and the controller eight pointers to the ranks' signals.
+// SGLang: all_reduce_{one,two}_shot_kernel<T, ranks, ...>(inputs, params, controller), where the structure is
+// a pointer, uint32_t rank, elements, and the controller eight pointers to the ranks' signals.
 bool find_pull_all_reduce(void* const* args, const JointKernel&, JointKernel::Place* place) {
     place->rank = read<int>(args[1], 8);
     place->size = read<uint32_t>(args[1], 12);

@@ -16,7 +16,8 @@ namespace {
 constexpr int max_operands = max_inputs + 1;
 
 // Where an elementwise kernel keeps its things. Three shapes exist:
-//   vectorized_elementwise_kernel(int n, functor, std::array<char*, operands>) contiguous
+//   vectorized_elementwise_kernel(int n, functor, std::array<char*, operands>) contiguous; from torch 2.14 on
+//   with a fourth template argument, which says how much a thread does
 //   unrolled_elementwise_kernel(int n, functor, std::array<char*, operands>, in, out, loader, storer)
 //   contiguous, may cast elementwise_kernel(int n, lambda), the lambda holding { OffsetCalculator, pointers,
 //   functor [, ScalarType[]] }  strided, may cast
@@ -170,7 +171,8 @@ uint32_t u32(size_t value) {
 }
 
 bool match_vectorized(const TemplateName& name, Program* program) {
-    if (name.arguments.size() != 3 || !set_functor(name.arguments[1], program)) return false;
+    const size_t arguments = name.arguments.size();
+    if (arguments < 3 || arguments > 4 || !set_functor(name.arguments[1], program)) return false;
     if (array_length(name.arguments[2]) != program->operands) return false;
     program->effect.arg_bytes = {4, u32(program->functor.bytes), u32(8 * program->operands)};
     return true;

@@ -30,6 +30,18 @@ int64_t request_of(const TritonArgs& args, const int32_t* mapping, int64_t row) 
     return mapping[row];
 }
 
+// What an argument points to is not seen: a release that counts requests in another type would silently give
+// each row another's. Every second number of such an array is the same.
+void check_distinct(const TritonArgs& args, const int32_t* mapping, int64_t rows) {
+    std::vector<int32_t> requests(mapping, mapping + rows);
+    std::sort(requests.begin(), requests.end());
+    const auto twice = std::adjacent_find(requests.begin(), requests.end());
+    if (twice != requests.end()) {
+        refuse(args.kernel(), "two of its %lld rows belong to request %d", static_cast<long long>(rows),
+               *twice);
+    }
+}
+
 // (output, row stride, row indices, start columns, contents, ends in contents, groups): elements are 4 bytes
 // wide in every use.
 void copy_write(const TritonArgs& args, int64_t write, char* output, int64_t stride) {
@@ -103,6 +115,7 @@ void prepare_pos_seq_lens(const TritonArgs& args) {
     if (rows > most)
         refuse(args.kernel(), "%lld rows for at most %lld requests", static_cast<long long>(rows),
                static_cast<long long>(most));
+    check_distinct(args, args.pointer<const int32_t>(2), rows);
     std::vector<int64_t> last_positions;
     for (int64_t row = 0; row < rows; ++row) {
         const int64_t computed =

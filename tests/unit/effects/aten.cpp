@@ -7,6 +7,8 @@ namespace {
 
 constexpr const char* fill_i32 =
     "_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_11FillFunctorIiEESt5arrayIPcLm1EEEEviT0_T1_";
+constexpr const char* fill_i32_of_2_14 =
+    "_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_11FillFunctorIiEESt5arrayIPcLm1EELb0EEEviT0_T1_";
 constexpr const char* gather_rows = "_ZN2at6native24vectorized_gather_kernelILi16ElEEvPcS2_PT0_illllb";
 // As FlashInfer 0.6.12 builds it for vLLM 0.24.
 constexpr const char* flashinfer_sampler =
@@ -20,8 +22,8 @@ T* device_array(size_t count) {
     return static_cast<T*>(pointer);
 }
 
-void fill(int32_t* values, int32_t count, int32_t value) {
-    Launch(fill_i32).arg(count).arg(value).arg(values).run({1});
+void fill(int32_t* values, int32_t count, int32_t value, const char* kernel = fill_i32) {
+    Launch(kernel).arg(count).arg(value).arg(values).run({1});
 }
 
 }  // namespace
@@ -31,6 +33,12 @@ CASE(fill_writes_every_element) {
     fill(values, 999, -7);
     for (int k = 0; k < 999; ++k) CHECK_EQUAL(values[k], -7);
     CHECK_EQUAL(values[999], 0);
+}
+
+CASE(fill_as_newer_releases_name_it) {
+    auto* const values = device_array<int32_t>(1000);
+    fill(values, 1000, 3, fill_i32_of_2_14);
+    CHECK_EQUAL(values[999], 3);
 }
 
 CASE(large_fills_are_data_and_cost_nothing) {

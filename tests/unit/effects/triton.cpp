@@ -61,6 +61,12 @@ CASE(refuses_a_negative_request) {
     batch.input().arg(int32_t{6}).run_triton({4});
 }
 
+CASE(refuses_two_rows_of_one_request) {  // as requests counted in 8 bytes look
+    Batch batch;
+    batch.mapping = {0, 0, 4};
+    batch.input().arg(int32_t{6}).run_triton({4});
+}
+
 CASE(refuses_tokens_that_end_before_they_start) {
     Batch batch;
     batch.query_start = {0, 4, 1, 5};
