@@ -58,6 +58,7 @@ def serve() -> None:
     time.sleep(float(os.environ.get("TOY_SLOW", "0")))
     if weights > 0.9 * device("gpu.memory_bytes") * ranks:
         sys.exit("torch.OutOfMemoryError: CUDA out of memory.")
+    print(f"INFO threads: {os.environ.get('OMP_NUM_THREADS')}", flush=True)
     cache = int((0.9 * device("gpu.memory_bytes") * ranks - weights) / 131072)
     print(f"INFO GPU KV cache size: {cache:,} tokens", flush=True)
     step_s = weights / ranks / device("gpu.memory_bandwidth") + 0.001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,8 +23,15 @@ _CONNECT_S = 10.0
 _FILES = ("result.json", "client.json", "*.log", "session/*", "trial-*/result.json", "trial-*/client.json")
 
 
-def remote(work: dict[str, Any]) -> tuple[Done, dict[str, bytes]]:
-    """Runs where Ray wants it."""
+# Ray sets it for each task, to the task's CPUs; how many threads the server's libraries start is part of the result.
+_THREADS = "OMP_NUM_THREADS"
+
+
+def remote(work: dict[str, Any], threads: str | None) -> tuple[Done, dict[str, bytes]]:
+    """Runs where Ray wants it. `threads`: `OMP_NUM_THREADS` of the sweep's own environment."""
+    os.environ.pop(_THREADS, None)
+    if threads is not None:
+        os.environ[_THREADS] = threads
     with tempfile.TemporaryDirectory(prefix="revati-sweep-") as name:
         folder = Path(name) / "run"
         done = run_to_end(Work.of_json(work), folder)
@@ -64,7 +72,7 @@ def run_all(
         pending: dict[Any, Task] = {}
         for task in tasks:
             options = {"num_cpus": 1, "memory": int(needed_bytes(task)), "max_retries": 0}
-            reference = function.options(**options).remote(work_of(task).as_json())
+            reference = function.options(**options).remote(work_of(task).as_json(), os.environ.get(_THREADS))
             pending[reference] = task
         try:
             while pending:

@@ -44,7 +44,10 @@ def cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             other.kill()
 
 
-def test_the_same_results(tmp_path: Path, toy_vllm: Path, cluster: str) -> None:
+def test_the_same_results(
+    tmp_path: Path, toy_vllm: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     paths = []
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
@@ -60,6 +63,9 @@ def test_the_same_results(tmp_path: Path, toy_vllm: Path, cluster: str) -> None:
         assert (folder / "client.json").is_file()
         assert (folder / "server.log").is_file()
         assert list((folder / "session").iterdir())
+        # Ray gives its workers a number of threads; a server is to start as many as it would here.
+        logs = [(path.parent / "out" / row.id / "server.log").read_text() for path in paths]
+        assert [log.count("INFO threads: None") for log in logs] == [1, 1]
 
 
 def test_no_cluster(tmp_path: Path, toy_vllm: Path) -> None:
