@@ -1,6 +1,6 @@
 // vLLM's input preparation: which tokens, positions, lengths and cache slots a step has. V2 model runner:
 // vllm/v1/worker/gpu/input_batch.py, buffer_utils.py, block_table.py, cp_utils.py; V1:
-// vllm/v1/worker/block_table.py (releases 0.18 to 0.33).
+// vllm/v1/worker/block_table.py (releases 0.18 to 0.24, and parameters of 0.28 and 0.33).
 #include <algorithm>
 #include <cstring>
 
@@ -78,11 +78,15 @@ void apply_write_groups(const TritonArgs& args) {
 }
 
 // (input ids, next prefill tokens, their stride, how many of them, index mapping, query starts, all token
-// ids, its stride, prefill lengths, computed tokens). Releases before 0.28 keep one next token.
+// ids, its stride, prefill lengths, computed tokens)
 void prepare_prefill_inputs(const TritonArgs& args) {
+    if (args.has(2)) {
+        refuse(args.kernel(),
+               "it keeps several tokens of each prompt; the releases that do (vLLM 0.28 and later) number "
+               "requests in 8 bytes where these effects read 4");
+    }
     auto* const input_ids = args.pointer<int32_t>(0);
     auto* const next_tokens = args.pointer<int32_t>(1);
-    const bool keeps_several = args.has(2);
     const auto* const query_start = args.pointer<const int32_t>(5);
     const int64_t stride = args.integer(7);
     for (uint32_t row = 0; row < args.grid(0); ++row) {
@@ -98,11 +102,7 @@ void prepare_prefill_inputs(const TritonArgs& args) {
         }
         const int32_t* const tokens = args.pointer<const int32_t>(6) + request * stride;
         memcpy(input_ids + query_start[row], tokens + computed, 4 * static_cast<size_t>(length));
-        const int64_t next = computed + length;
-        for (int64_t k = 0; k < args.integer(3); ++k) {
-            if (next + k < prefill || keeps_several)
-                next_tokens[k * args.integer(2) + request] = next + k < prefill ? tokens[next + k] : 0;
-        }
+        if (computed + length < prefill) next_tokens[request] = tokens[computed + length];
     }
 }
 

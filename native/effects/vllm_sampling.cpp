@@ -1,6 +1,6 @@
 // vLLM's samplers: which token comes next, its log-probability, and the masks that restrict it. V2 model
 // runner: vllm/v1/worker/gpu/sample/*.py, structured_outputs.py, metrics/logits.py; V1: xgrammar's bitmask
-// kernel (releases 0.18 to 0.33).
+// kernel (releases 0.18 to 0.24, and parameters of 0.28 and 0.33).
 #include <algorithm>
 #include <cmath>
 
