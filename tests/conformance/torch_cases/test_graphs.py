@@ -29,12 +29,15 @@ def test_replay_takes_device_time() -> None:
         for _ in range(8):
             left @ left
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    torch.cuda.synchronize()
-    start.record()
-    left @ left
-    end.record()
-    end.synchronize()
-    one = start.elapsed_time(end)
+    singles = []
+    for _ in range(10):
+        torch.cuda.synchronize()
+        start.record()
+        left @ left
+        end.record()
+        end.synchronize()
+        singles.append(start.elapsed_time(end))
+    one = min(singles)  # of the others, the host may have been away between the event and the launch
     start.record()
     graph.replay()
     end.record()
